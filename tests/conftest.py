@@ -1,0 +1,50 @@
+"""Fixtures that every suite shares."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("VCAP_SHARED", REPOSITORY.parent / "shared"))
+GOLDEN = Path(os.environ.get("VCAP_GOLDEN", SHARED / "golden"))
+MEDIA = Path(os.environ.get("VCAP_MEDIA", SHARED / "data" / "videos"))
+
+
+def present(folder: Path, variable: str) -> Path:
+    """The folder, or a skip that says which variable points to it."""
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}; set {variable} to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_root() -> Path:
+    """Annotations, captions, videos and golden data."""
+    return present(SHARED, "VCAP_SHARED")
+
+
+@pytest.fixture(scope="session")
+def golden_root() -> Path:
+    """Recorded inputs and outputs of the original systems."""
+    return present(GOLDEN, "VCAP_GOLDEN")
+
+
+@pytest.fixture(scope="session")
+def media_root() -> Path:
+    """Real and broken videos with their manifests."""
+    return present(MEDIA, "VCAP_MEDIA")
+
+
+@pytest.fixture
+def vcap() -> Any:
+    """Run a vcap command line in this process; gives exit_code, stdout and stderr."""
+    from typer.testing import CliRunner
+
+    from vcap.cli.app import app
+
+    def run(*arguments: object, stdin: str | None = None) -> Any:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+    return run

@@ -1,0 +1,1 @@
+"""Everything that joins domains, and everything with a clock or a disk."""

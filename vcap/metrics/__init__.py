@@ -1,0 +1,1 @@
+"""Functions of plain values that judge predictions."""

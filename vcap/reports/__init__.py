@@ -1,0 +1,1 @@
+"""Tables, plots, subtitles and cards."""

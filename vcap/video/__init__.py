@@ -1,0 +1,1 @@
+"""Probing, decoding, sampling and writing videos."""
