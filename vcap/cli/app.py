@@ -1,0 +1,117 @@
+"""The `vcap` program: commands loaded one at a time, and the only error boundary."""
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from vcap.cli.boundary import guarded
+
+COMMANDS = {
+    "download": "Get a data set: a manifest and its videos.",
+    "extract": "Write the frames of videos as image files.",
+    "encode": "Turn videos into features and keep them in a store.",
+    "train": "Train a model from a manifest of captioned videos.",
+    "caption": "Say in words what happens in a video.",
+    "doctor": "Check what works here, and name the command that mends what does not.",
+}
+
+
+class Command(TyperCommand):
+    """One command; its help groups the options and ends in an example as it was written."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """One section a panel, in the order of declaration."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                plain = "Arguments" if param.param_type_name == "argument" else "Options"
+                panel = getattr(param, "rich_help_panel", None) or plain
+                panels.setdefault(panel, []).append(record)
+        for panel, records in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """The example, unwrapped so that it can be pasted."""
+        if self.epilog:
+            with formatter.section("Example"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"  {line.strip()}\n")
+
+
+def load(name: str) -> Any:
+    """Import one command module and build its command."""
+    module = import_module(f"vcap.cli.{name}")
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command, epilog=getattr(module, "EXAMPLE", None))(module.command)
+    return typer.main.get_command(app)
+
+
+class Group(TyperGroup):
+    """The program: lists commands from their summaries and imports only the one that is run."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings["commands"] = {
+            name: TyperCommand(name, short_help=summary, rich_markup_mode=None)
+            for name, summary in COMMANDS.items()
+        }
+        super().__init__(**settings)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Replace the summary that stands for a command by the command itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and command is not None else None, rest
+
+    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> Any:
+        """Parse and run inside the boundary; every failure leaves as an exit code."""
+        words = list(sys.argv[1:] if args is None else args)
+        standalone = settings.pop("standalone_mode", True)
+
+        def run() -> Any:
+            return super(Group, self).main(
+                args=words, prog_name=prog_name or "vcap", standalone_mode=False, **settings
+            )
+
+        code = guarded(run, words)
+        if standalone:
+            sys.exit(code)
+        return code
+
+
+app = typer.Typer(
+    name="vcap",
+    cls=Group,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="vcap COMMAND --help says more about a command.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from vcap import __version__
+
+        typer.echo(f"vcap {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Captions for videos, and videos for words, from one command line."""
+
+
+def main() -> None:
+    """Run the program as the console script does."""
+    app(prog_name="vcap")
