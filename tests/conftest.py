@@ -41,10 +41,17 @@ def media_root() -> Path:
 def vcap() -> Any:
     """Run a vcap command line in this process; gives exit_code, stdout and stderr."""
     from typer.testing import CliRunner
-
     from vcap.cli.app import app
 
     def run(*arguments: object, stdin: str | None = None) -> Any:
         return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
 
     return run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note in the report which cases need recorded data, so that CI can count them."""
+    for item in items:
+        for name in ("parity", "media"):
+            if item.get_closest_marker(name):
+                item.user_properties.append(("suite", name))

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
+
 from tests.rules.sources import (
     FILES,
     PACKAGE,

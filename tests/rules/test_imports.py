@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.rules.sources import FILES, imports, module_of, name_of
 
 PLAIN = {"errors", "types", "__init__"}

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.rules.sources import FILES, name_of, tree_of
 
 REFUSED = {
