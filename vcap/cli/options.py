@@ -1,165 +1,95 @@
 """Options that several commands share: one name, one meaning, declared once.
 
-The help text names what differs between commands only by its kind; defaults stand at the command.
-Panels group the options in `--help`.
+Defaults stand at the command. Panels group the options in `--help`.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+
+
+def _unset(*names: str, panel: str | None = None, **more: Any) -> Any:
+    """An option without a default that is worth showing."""
+    return typer.Option(*names, show_default=False, rich_help_panel=panel, **more)
+
+
+def _set(*names: str, panel: str | None = None, **more: Any) -> Any:
+    """An option whose default is shown."""
+    return typer.Option(*names, rich_help_panel=panel, **more)
+
 
 OUTPUT = "Output options"
 WORK = "Work options"
 FAILURE = "Failure options"
 TALK = "Messages"
 
-Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="VIDEO|DIR|MANIFEST|-",
-        help="Videos, folders of videos, manifests (.jsonl), or `-` for a list on stdin.",
-        show_default=False,
-    ),
-]
+_FOLDER = _unset(
+    "--output",
+    "-o",
+    metavar="DIR",
+    help="Folder that receives the results; made when absent.",
+    panel=OUTPUT,
+)
+_INPUTS = typer.Argument(
+    metavar="VIDEO|DIR|MANIFEST|-",
+    help="Videos, folders of videos, manifests (.jsonl), or `-` for a list on stdin.",
+    show_default=False,
+)
+_WORKERS = "Items prepared at the same time; default: the number of processors."
+_FORCE = "Do finished work again, and replace files that vcap did not make."
+
+Inputs = Annotated[list[str], _INPUTS]
 Include = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--include", metavar="GLOB", help="In folders: only files that match.", show_default=False
-    ),
+    list[str] | None, _unset("--include", metavar="GLOB", help="In folders: only such files.")
 ]
 Exclude = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--exclude", metavar="GLOB", help="In folders: no files that match.", show_default=False
-    ),
+    list[str] | None, _unset("--exclude", metavar="GLOB", help="In folders: no such files.")
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR",
-        help="Folder that receives the results; made when absent.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
-RequiredOutput = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="DIR",
-        help="Folder that receives the results; made when absent.",
-        show_default=False,
-        rich_help_panel=OUTPUT,
-    ),
-]
-Force = Annotated[
-    bool,
-    typer.Option(
-        "--force",
-        help="Do finished work again and replace files that vcap did not make.",
-        rich_help_panel=OUTPUT,
-    ),
-]
+
+Output = Annotated[Path | None, _FOLDER]
+RequiredOutput = Annotated[Path, _FOLDER]
+Force = Annotated[bool, _set("--force", help=_FORCE, panel=OUTPUT)]
 Json = Annotated[
     bool,
-    typer.Option(
-        "--json",
-        help="Print JSON Lines on stdout, one object a finished item.",
-        rich_help_panel=OUTPUT,
-    ),
+    _set("--json", help="Print JSON Lines on stdout, one object a finished item.", panel=OUTPUT),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run",
-        "-n",
-        help="Print the settings and what would be done, and do nothing.",
-        rich_help_panel=OUTPUT,
-    ),
+    _set("--dry-run", "-n", help="Print what would be done, and do nothing.", panel=OUTPUT),
 ]
+
 Device = Annotated[
-    str,
-    typer.Option(
-        "--device", metavar="auto|cpu|cuda[:N]", help="Where models run.", rich_help_panel=WORK
-    ),
+    str, _set("--device", metavar="auto|cpu|cuda[:N]", help="Where models run.", panel=WORK)
 ]
 Dtype = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option("--dtype", help="Number type that models compute in.", rich_help_panel=WORK),
+    _set("--dtype", help="Number type that models compute in.", panel=WORK),
 ]
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers",
-        metavar="N",
-        min=1,
-        help="Videos prepared at the same time; default: the number of processors.",
-        show_default=False,
-        rich_help_panel=WORK,
-    ),
-]
+Workers = Annotated[int | None, _unset("--workers", metavar="N", min=1, help=_WORKERS, panel=WORK)]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        "--batch-size",
-        metavar="N",
-        min=1,
-        help="What a model computes in one step.",
-        show_default=False,
-        rich_help_panel=WORK,
-    ),
+    _unset("--batch-size", metavar="N", min=1, help="Items a model sees at once.", panel=WORK),
 ]
 Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        help="At most N items a split.",
-        show_default=False,
-        rich_help_panel=WORK,
-    ),
+    int | None, _unset("--limit", metavar="N", min=1, help="At most N items a split.", panel=WORK)
 ]
 Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", metavar="N", min=0, help="Seed of everything drawn.", rich_help_panel=WORK
-    ),
+    int, _set("--seed", metavar="N", min=0, help="Seed of everything drawn.", panel=WORK)
 ]
+
 OnError = Annotated[
     Literal["skip", "stop"],
-    typer.Option(
-        "--on-error", help="Go on after an item that fails, or stop.", rich_help_panel=FAILURE
-    ),
+    _set("--on-error", help="Go on after an item that fails, or stop.", panel=FAILURE),
 ]
 MaxErrors = Annotated[
     int | None,
-    typer.Option(
-        "--max-errors",
-        metavar="N",
-        min=1,
-        help="Stop when N items have failed.",
-        show_default=False,
-        rich_help_panel=FAILURE,
-    ),
+    _unset("--max-errors", metavar="N", min=1, help="Stop after N failed items.", panel=FAILURE),
 ]
 RetryFailed = Annotated[
     bool,
-    typer.Option(
-        "--retry-failed",
-        help="Do again what failed in an earlier run, and only that.",
-        rich_help_panel=FAILURE,
-    ),
+    _set("--retry-failed", help="Do only what failed in an earlier run.", panel=FAILURE),
 ]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Warnings and errors only.", rich_help_panel=TALK),
-]
-Verbose = Annotated[
-    bool,
-    typer.Option("--verbose", "-v", help="Say more, reasons included.", rich_help_panel=TALK),
-]
+
+Quiet = Annotated[bool, _set("--quiet", "-q", help="Warnings and errors only.", panel=TALK)]
+Verbose = Annotated[bool, _set("--verbose", "-v", help="Say more, with reasons.", panel=TALK)]
