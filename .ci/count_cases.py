@@ -1,10 +1,9 @@
 """Fail when fewer parity or media cases ran than are on record, while their data is there."""
 
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
-
+from xml.etree import ElementTree
 
 SUITES = ("parity", "media")
 

@@ -41,6 +41,7 @@ def media_root() -> Path:
 def vcap() -> Any:
     """Run a vcap command line in this process; gives exit_code, stdout and stderr."""
     from typer.testing import CliRunner
+
     from vcap.cli.app import app
 
     def run(*arguments: object, stdin: str | None = None) -> Any:
