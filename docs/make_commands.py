@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from vcap.cli.app import COMMANDS
+
 TARGET = Path(__file__).with_name("commands.md")
 
 
@@ -25,8 +27,6 @@ def help_of(*words: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    from vcap.cli.app import COMMANDS
-
     parts = ["# Commands", "Made by `python docs/make_commands.py` from the program's own help."]
     parts.append(f"```text\n{help_of()}\n```")
     for name in COMMANDS:
