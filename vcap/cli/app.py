@@ -1,5 +1,6 @@
 """The `vcap` program: commands loaded one at a time, and the only error boundary."""
 
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -22,18 +23,31 @@ COMMANDS = {
 class Command(TyperCommand):
     """One command; its help groups the options and ends in an example as it was written."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """One section a panel, in the order of declaration."""
-        panels: dict[str, list[tuple[str, str]]] = {}
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; while completing, leave values as they are: converting them loads pydantic."""
+        if not ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        found, ctx.args, _ = self.make_parser(ctx).parse_args(args=args)
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None:
-                plain = "Arguments" if param.param_type_name == "argument" else "Options"
-                panel = getattr(param, "rich_help_panel", None) or plain
-                panels.setdefault(panel, []).append(record)
+            ctx.params[param.name], source = param.consume_value(ctx, found)
+            ctx.set_parameter_source(param.name, source)
+        ctx._opt_prefixes.update({"-", "--"})
+        return list(ctx.args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments, the command's own options, then one section a panel."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for param in self.get_params(ctx):
+            name, text = param.get_help_record(ctx) or ("", "")
+            if param.param_type_name == "argument":
+                panels["Arguments"].append((name.split(" <")[0], text))
+            elif name:
+                panel = getattr(param, "rich_help_panel", None) or "Options"
+                panels.setdefault(panel, []).append((name, text))
         for panel, records in panels.items():
-            with formatter.section(panel):
-                formatter.write_dl(records)
+            if records:
+                with formatter.section(panel):
+                    formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """The example, unwrapped so that it can be pasted."""
@@ -51,6 +65,15 @@ def load(name: str) -> Any:
     return typer.main.get_command(app)
 
 
+def learn_shells() -> None:
+    """Register the shells that completion can answer, for `_VCAP_COMPLETE=source_bash vcap`."""
+    from typer import _completion_classes as shells
+
+    shells.completion_init()
+    # our help is plain text: cleaning it with rich would double the time to the first answer
+    shells._sanitize_help_text = lambda text: text
+
+
 class Group(TyperGroup):
     """The program: lists commands from their summaries and imports only the one that is run."""
 
@@ -66,15 +89,17 @@ class Group(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name and command is not None else None, rest
 
-    def main(self, args: Any = None, prog_name: str | None = None, **settings: Any) -> Any:
+    def main(self, *args: Any, **settings: Any) -> Any:
         """Parse and run inside the boundary; every failure leaves as an exit code."""
-        words = list(sys.argv[1:] if args is None else args)
+        given = args[0] if args else settings.pop("args", None)
+        words = list(sys.argv[1:] if given is None else given)
         standalone = settings.pop("standalone_mode", True)
+        settings = {"prog_name": "vcap"} | settings
+        if "_VCAP_COMPLETE" in os.environ:
+            learn_shells()
 
         def run() -> Any:
-            return super(Group, self).main(
-                args=words, prog_name=prog_name or "vcap", standalone_mode=False, **settings
-            )
+            return super(Group, self).main(words, standalone_mode=False, **settings)
 
         code = guarded(run, words)
         if standalone:

@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -19,6 +20,7 @@ from vcap.errors import DeviceError, OutputError, UsageError, VcapError
 
 BUG, INTERRUPTED, CLOSED_PIPE = 1, 130, 141
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+PHRASES = {"Value error, ": "", "Input should be": "must be"}  # pydantic's, in the house's words
 
 command_line: ContextVar[tuple[str, ...]] = ContextVar("command_line", default=())
 
@@ -56,19 +58,19 @@ def told(error: BaseException, words: Sequence[str]) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(str(error), err=True)  # the overview
         return UsageError.exit_code
-    known = as_known(error)
+    known = as_known(error, words)
     if known is None:
         return bug(error, verbose=not {"-v", "--verbose"}.isdisjoint(words))
     say(known)
     return known.exit_code
 
 
-def as_known(error: BaseException) -> VcapError | None:
+def as_known(error: BaseException, words: Sequence[str]) -> VcapError | None:
     """The failure as one of ours, where its cause is not in vcap."""
     if isinstance(error, VcapError):
         return error
     if isinstance(error, typer.TyperException):
-        return wrong_usage(error)
+        return wrong_usage(error, words)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         place = "memory" if isinstance(error, MemoryError) else "the memory of the device"
         return DeviceError(f"{place} is used up", hint=pasteable("--batch-size", "1"))
@@ -78,12 +80,14 @@ def as_known(error: BaseException) -> VcapError | None:
     return None
 
 
-def wrong_usage(error: Any) -> UsageError:
+def wrong_usage(error: Any, words: Sequence[str]) -> UsageError:
     """What the parser refused, in one line that names the nearest or the allowed words."""
     ctx = getattr(error, "ctx", None)
-    help_line = f"{ctx.command_path if ctx else 'vcap'} --help"
-    lines = [line.strip() for line in error.format_message().splitlines()]
-    message = " ".join(line for line in lines if line).rstrip(".")
+    command = ["vcap", *[word for word in words[:1] if not word.startswith("-")]]
+    help_line = f"{ctx.command_path if ctx else ' '.join(command)} --help"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    for theirs, ours in PHRASES.items():
+        message = message.replace(theirs, ours)
     if getattr(error, "possibilities", None):
         nearest = " or ".join(error.possibilities)
         message = f"{error.message} (did you mean {nearest}?)"
@@ -121,10 +125,8 @@ def bug(error: BaseException, verbose: bool) -> int:
 
 def closed_pipe() -> int:
     """Point stdout nowhere, so that the interpreter's last flush is quiet too."""
-    try:
+    with suppress(OSError, ValueError):  # stdout may be no file of this process (tests)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # stdout is not a file of this process (tests, embedding)
-        pass
     return CLOSED_PIPE
 
 

@@ -1,0 +1,75 @@
+"""What commands print: data on stdout, the end of a run on stderr, and its exit code."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vcap.cli.boundary import pasteable
+
+if TYPE_CHECKING:
+    from vcap.engine.items import Summary
+
+SHOWN_FAILURES = 20
+
+
+def echo_json(value: Mapping[str, Any]) -> None:
+    """One JSON object a line, flushed, so that the next command of a pipe can start at once."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def echo_plan(settings: Mapping[str, Any], as_json: bool) -> None:
+    """What `--dry-run` shows: the resolved settings and what would be done."""
+    if as_json:
+        echo_json({name: _plain(value) for name, value in settings.items()})
+        return
+    for name, value in settings.items():
+        typer.echo(f"{name}: {_plain(value)}")
+
+
+def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
+    """Tell how a run over items ended, and leave with its exit code.
+
+    Args:
+        summary: counts and failures of the run.
+        what: the noun of the items, in the plural.
+        quiet: leave out the closing line when everything went well.
+    """
+    code = summary.exit_code
+    if code or not quiet:
+        typer.echo(closing_line(summary, what), err=True)
+    for failure in summary.failed[:SHOWN_FAILURES]:
+        typer.echo(f"  failed: {failure.key}: {failure.reason}", err=True)
+    if len(summary.failed) > SHOWN_FAILURES:
+        more = len(summary.failed) - SHOWN_FAILURES
+        typer.echo(f"  and {more} more, listed in the journal", err=True)
+    if summary.interrupted:
+        typer.echo(f"  try: {pasteable()}   # goes on from here", err=True)
+    if code:
+        raise typer.Exit(code)
+
+
+def closing_line(summary: "Summary", what: str) -> str:
+    """`12 clips done, 3 already done, 1 failed` and nothing that is zero but the first."""
+    if not summary.done and summary.skipped and not summary.failed and not summary.interrupted:
+        return f"nothing to do: all {summary.skipped} {what} are done"
+    parts = [f"{summary.done} {what} done"]
+    if summary.skipped:
+        parts.append(f"{summary.skipped} already done")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed")
+    if summary.bugs:
+        parts.append(f"{summary.bugs} hit a bug in vcap (see the log in .vcap)")
+    if summary.interrupted:
+        parts.append("interrupted")
+    return ", ".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """Paths as words, everything JSON knows as it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value)
