@@ -1,0 +1,111 @@
+"""Decoded frames become upright RGB arrays of the wanted size.
+
+Shapes: H W pixels.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import Interpolation, VideoReformatter
+
+WIDEST_ASPECT = 16  # a pixel more oblong than this is a damaged header
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Wanted size: exact `width` and `height`, or a short side, cropped to a square if asked."""
+
+    width: int | None = None
+    height: int | None = None
+    short_side: int | None = None
+    crop: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a size that is neither of the two kinds."""
+        exact = self.width is not None and self.height is not None
+        either = self.width is not None or self.height is not None
+        if exact == (self.short_side is not None) or either != exact or (exact and self.crop):
+            raise ValueError(f"want width and height, or short_side, got {self}")
+        if min(side for side in (self.width, self.height, self.short_side) if side is not None) < 1:
+            raise ValueError(f"want sides of at least 1 pixel, got {self}")
+
+    def __str__(self) -> str:
+        """A short text for fingerprints and messages."""
+        if self.short_side is None:
+            return f"{self.width}x{self.height}"
+        return f"short {self.short_side}" + (" crop" if self.crop else "")
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height to scale an upright picture to, before any crop."""
+        if self.width is not None and self.height is not None:
+            return self.width, self.height
+        short = self.short_side or 1
+        if width <= height:
+            return short, max(short, short * height // width)
+        return max(short, short * width // height), short
+
+
+def quarter_turns(rotation: int) -> int:
+    """Quarter turns counter-clockwise that bring the stored picture upright, 0 to 3."""
+    return round(rotation / 90) % 4
+
+
+def displayed_size(width: int, height: int, aspect: Fraction | None, turns: int) -> tuple[int, int]:
+    """Width and height as shown: pixels made square, then turned upright."""
+    if aspect and Fraction(1, WIDEST_ASPECT) <= aspect <= WIDEST_ASPECT:
+        width = max(1, round(width * aspect))
+    return (height, width) if turns % 2 else (width, height)
+
+
+class Painter:
+    """Turns the frames of one video into RGB; all of them come out in the same size.
+
+    One scaler context serves the whole video: a new one a frame costs 1.5 to 1.8 times as much.
+    """
+
+    def __init__(self, size: Size | None, aspect: Fraction | None) -> None:
+        self._size = size
+        self._aspect = aspect
+        self._reformatter = VideoReformatter()
+        self._target: tuple[int, int] | None = None
+
+    def paint(self, frame: av.VideoFrame) -> Pixels:
+        """The frame as RGB uint8 [H, W, 3], upright."""
+        turns = quarter_turns(frame.rotation)
+        width, height = self._scaled(frame, turns)
+        if turns % 2:
+            width, height = height, width
+        native = (width, height) == (frame.width, frame.height)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            interpolation=None if native else Interpolation.BICUBIC,
+            threads=1,
+        )
+        return np.array(self._crop(np.rot90(scaled.to_ndarray(), turns)), order="C")
+
+    def _scaled(self, frame: av.VideoFrame, turns: int) -> tuple[int, int]:
+        """Upright size before the crop; without a crop the first frame decides for all."""
+        if self._target is not None:
+            return self._target
+        shown = displayed_size(frame.width, frame.height, self._aspect, turns)
+        target = self._size.scaled(*shown) if self._size else shown
+        if self._size is None or not self._size.crop:
+            self._target = target
+        return target
+
+    def _crop(self, pixels: Pixels) -> Pixels:
+        """The centre square, where one is wanted."""
+        if self._size is None or not self._size.crop or self._size.short_side is None:
+            return pixels
+        side = self._size.short_side
+        top = round((pixels.shape[0] - side) / 2)
+        left = round((pixels.shape[1] - side) / 2)
+        return pixels[top : top + side, left : left + side]

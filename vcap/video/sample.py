@@ -1,0 +1,163 @@
+"""Which frames of a video are wanted: the named samplers.
+
+The frame at time t is the last one whose presentation time is at most t; before the first frame
+it is the first frame. Shapes: F frames of the video, T frames wanted.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vcap.errors import UsageError, VideoError
+from vcap.types import Segment
+
+NAMES = ("fps", "uniform", "all", "keyframes")
+TIE_SECONDS = 1e-6  # times this close are equal: k / F and pts * base round differently
+MAX_FPS = 1000.0
+MAX_UNIFORM = 100_000
+MAX_WANTED = 10_000_000  # a damaged time stamp can announce centuries
+
+Times = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A named rule that chooses frames, with its number where it takes one."""
+
+    name: str
+    value: float | int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that does not exist or a number that makes no sense."""
+        if self.name not in NAMES:
+            raise UsageError(f"no sampler {self.name!r}; there are {', '.join(NAMES)}")
+        if self.name == "fps":
+            _check(self, isinstance(self.value, int | float), MAX_FPS)
+        elif self.name == "uniform":
+            _check(self, isinstance(self.value, int), MAX_UNIFORM)
+        elif self.value is not None:
+            raise UsageError(f"the sampler {self.name!r} takes no number, got {self.value}")
+
+    def __str__(self) -> str:
+        """The text that `parse_sampler` reads back, and that a fingerprint holds."""
+        if self.value is None:
+            return self.name
+        whole = self.name == "uniform" or float(self.value).is_integer()
+        return f"{self.name} {int(self.value) if whole else float(self.value)!r}"
+
+
+def _check(sampler: Sampler, right_kind: bool, highest: float) -> None:
+    value = sampler.value
+    if not right_kind or value is None or not 0 < value <= highest:
+        kind = "a whole number" if sampler.name == "uniform" else "a number"
+        raise UsageError(
+            f"the sampler {sampler.name!r} wants {kind} above 0 and up to {highest:g}, got {value}",
+            hint=f"{sampler.name} {8 if sampler.name == 'uniform' else 1}",
+        )
+
+
+def parse_sampler(text: str) -> Sampler:
+    """Read `fps 5`, `uniform 16`, `all` or `keyframes`.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    name, *numbers = text.split() or [""]
+    if len(numbers) > 1:
+        raise UsageError(f"a sampler is a name and at most one number, got {text!r}")
+    if not numbers:
+        return Sampler(name)
+    try:
+        value = int(numbers[0]) if name == "uniform" else float(numbers[0])
+    except ValueError:
+        raise UsageError(f"the sampler {name!r} wants a number, got {numbers[0]!r}") from None
+    return Sampler(name, value)
+
+
+def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[float]:
+    """Times in seconds that `fps` and `uniform` ask for; the other two go by frames, not by times.
+
+    Args:
+        sampler: `fps F` or `uniform N`.
+        first_time: presentation time of the first frame, seconds.
+        end_time: when the last frame stops being shown, seconds.
+
+    Raises:
+        ValueError: the sampler is neither of the two.
+        VideoError: the times span so long that no real video has them.
+    """
+    length = max(0.0, end_time - first_time)
+    if sampler.value is None:
+        raise ValueError(f"the sampler {sampler.name!r} has no times of its own")
+    if sampler.name == "uniform":
+        count = int(sampler.value)
+        return [first_time + (part + 0.5) * length / count for part in range(count)]
+    steps = length * sampler.value
+    if steps > MAX_WANTED:
+        raise VideoError(f"the time stamps span {length:.0f} s, which {sampler} cannot sample")
+    count = max(1, math.ceil(steps - TIE_SECONDS * sampler.value))
+    return [first_time + step / sampler.value for step in range(count)]
+
+
+def frames_at(times: Times, wanted: list[float]) -> list[int]:
+    """Index of the frame shown at each wanted time.
+
+    Args:
+        times: [F] presentation times, ascending.
+        wanted: T times in seconds.
+
+    Returns:
+        T indices into `times`.
+    """
+    found = np.searchsorted(times, np.asarray(wanted) + TIE_SECONDS, side="right") - 1  # [T]
+    chosen: list[int] = np.maximum(found, 0).tolist()
+    return chosen
+
+
+def choose_frames(
+    sampler: Sampler,
+    times: Times,
+    is_keyframe: npt.NDArray[np.bool_],
+    end_time: float,
+    segment: Segment | None = None,
+) -> list[int]:
+    """Index of every frame that the sampler wants, in order of time, repeats included.
+
+    Args:
+        sampler: the rule.
+        times: [F] presentation times, ascending, F >= 1.
+        is_keyframe: [F], True where decoding can start.
+        end_time: when the last frame stops being shown, seconds.
+        segment: the part to look at; None for all of it.
+
+    Raises:
+        VideoError: the segment lies outside the video, or is empty or reversed.
+    """
+    low, high, first_time, end_time = _part(times, end_time, segment)
+    if sampler.name == "all":
+        return list(range(low, high))
+    if sampler.name == "keyframes":
+        keys = [index for index in range(low, high) if is_keyframe[index]]
+        return keys or [low]
+    return frames_at(times, wanted_times(sampler, first_time, end_time))
+
+
+def _part(times: Times, end_time: float, segment: Segment | None) -> tuple[int, int, float, float]:
+    """First frame, frame after the last, first time and end time of the segment."""
+    if segment is None:
+        return 0, len(times), float(times[0]), end_time
+    start, end = segment
+    if not start < end:
+        raise VideoError(f"the segment {start:g}-{end:g} s is empty or reversed")
+    if start >= max(end_time, times[-1] + TIE_SECONDS) or end <= times[0]:
+        raise VideoError(
+            f"the segment {start:g}-{end:g} s lies outside the video, "
+            f"which has pictures from {times[0]:g} to {end_time:g} s"
+        )
+    low, high = np.searchsorted(times, np.array([start, end]) - TIE_SECONDS, side="left").tolist()
+    if low == high:  # shorter than one frame: the picture that is shown then
+        low = frames_at(times, [start])[0]
+        return low, low + 1, start, min(end, end_time)
+    return low, high, float(times[low]), min(end, end_time)
