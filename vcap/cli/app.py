@@ -84,6 +84,13 @@ class Group(TyperGroup):
         }
         super().__init__(**settings)
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """The help flag, False when absent: None would be converted, which loads pydantic."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Replace the summary that stands for a command by the command itself."""
         name, command, rest = super().resolve_command(ctx, args)
