@@ -1,0 +1,45 @@
+"""Rows of unequal length -> padded batches and masks; the edge of `data` to tensors.
+
+Shapes: B clips, T frames, D feature width, L tokens. Masks are True where real.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+def pad_tokens(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Tensor, Tensor]:
+    """Token rows -> tokens [B, L] int64 and mask [B, L], padded on the right."""
+    longest = max((len(row) for row in rows), default=0)
+    tokens = torch.full((len(rows), longest), padding, dtype=torch.int64)  # [B, L]
+    mask = torch.zeros((len(rows), longest), dtype=torch.bool)  # [B, L]
+    for number, row in enumerate(rows):
+        tokens[number, : len(row)] = torch.as_tensor(row, dtype=torch.int64)
+        mask[number, : len(row)] = True
+    return tokens, mask
+
+
+def pad_features(
+    features: Sequence[npt.NDArray[np.floating]], times: Sequence[npt.NDArray[np.floating]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features [T, D] and times [T] of clips -> features [B, T, D], times [B, T], mask [B, T].
+
+    Raises:
+        ValueError: a clip has another number of times than of features.
+    """
+    for one, when in zip(features, times, strict=True):
+        if one.ndim != 2 or when.shape != one.shape[:1]:
+            raise ValueError(f"want [T, D] and [T], got {[*one.shape]} and {[*when.shape]}")
+    longest = max((len(one) for one in features), default=0)
+    width = features[0].shape[1] if len(features) else 0
+    padded = torch.zeros((len(features), longest, width))  # [B, T, D]
+    moments = torch.zeros((len(features), longest))  # [B, T]
+    mask = torch.zeros((len(features), longest), dtype=torch.bool)  # [B, T]
+    for number, (one, when) in enumerate(zip(features, times, strict=True)):
+        padded[number, : len(one)] = torch.from_numpy(np.array(one, dtype=np.float32))
+        moments[number, : len(one)] = torch.from_numpy(np.array(when, dtype=np.float32))
+        mask[number, : len(one)] = True
+    return padded, moments, mask

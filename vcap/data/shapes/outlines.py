@@ -1,0 +1,121 @@
+"""The outline of each shape: how far a point lies outside of it, in pixels.
+
+Distances need only be true near the outline, where they become the soft edge. They are made of
+sums, products and roots alone, which are the same on every processor.
+Shapes: T frames, S side of the box around the object.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Plane = npt.NDArray[np.float32]  # [T, S, S], or [T, 1, 1] for the radius
+
+REACH = 1.16  # the farthest point of any shape, in radii
+_C36, _S36 = np.float32(0.8090169943749475), np.float32(0.5877852522924731)
+_C60, _S60 = np.float32(0.5), np.float32(0.8660254037844386)
+_C45 = np.float32(0.7071067811865476)
+_NOTCH = 0.44  # inner radius of the star
+
+
+def _number(value: float) -> np.float32:
+    return np.float32(value)
+
+
+def _length(u: Plane, v: Plane) -> Plane:
+    return np.sqrt(u * u + v * v)
+
+
+def _circle(u: Plane, v: Plane, r: Plane) -> Plane:
+    return _length(u, v) - r
+
+
+def _ring(u: Plane, v: Plane, r: Plane) -> Plane:
+    middle, half = r * _number(0.74), r * _number(0.28)
+    return np.abs(_length(u, v) - middle) - half
+
+
+def _box(u: Plane, v: Plane, wide: Plane, high: Plane) -> Plane:
+    return np.maximum(np.abs(u) - wide, np.abs(v) - high)
+
+
+def _square(u: Plane, v: Plane, r: Plane) -> Plane:
+    side = r * _number(0.82)
+    return _box(u, v, side, side)
+
+
+def _cross(u: Plane, v: Plane, r: Plane) -> Plane:
+    arm, half = r * _number(1.06), r * _number(0.36)
+    return np.minimum(_box(u, v, arm, half), _box(u, v, half, arm))
+
+
+def _triangle(u: Plane, v: Plane, r: Plane) -> Plane:
+    inner = r * _number(REACH / 2)
+    return np.maximum(v, np.abs(u) * _S60 - v * _C60) - inner
+
+
+def _star(u: Plane, v: Plane, r: Plane) -> Plane:
+    """Five points: folded into half a point, where one straight edge is left."""
+    u, v = np.abs(u), -v
+    for sign in (1, -1):
+        over = np.maximum(u * (sign * _C36) - v * _S36, 0) * 2
+        u, v = u - over * (sign * _C36), v + over * _S36
+    u = np.abs(u)
+    # the edge runs from the tip (0, tip) to the notch at 36 degrees
+    tip = r * _number(REACH)
+    along_u = _number(_NOTCH) * _S36
+    along_v = _number(_NOTCH) * _C36 - 1
+    size = np.sqrt(along_u * along_u + along_v * along_v)
+    return (along_u * (v - tip) - along_v * u) / size
+
+
+def _hexagon(u: Plane, v: Plane, r: Plane) -> Plane:
+    return np.maximum(np.abs(v), np.abs(u) * _S60 + np.abs(v) * _C60) - r * _number(0.92)
+
+
+def _heart(u: Plane, v: Plane, r: Plane) -> Plane:
+    side = r * _number(0.62)
+    low = v - r * _number(0.14)
+    box = np.maximum(np.abs(u * _C45 + low * _C45), np.abs(low * _C45 - u * _C45)) - side
+    lobe = _length(np.abs(u) - side * _C45, low + side * _C45) - side
+    return np.minimum(box, lobe)
+
+
+def _diamond(u: Plane, v: Plane, r: Plane) -> Plane:
+    slope = _number(0.52)  # half as wide as high, so that no tilted square looks like it
+    size = np.sqrt(1 + slope * slope)
+    return (np.abs(u) + np.abs(v) * slope - r * _number(REACH) * slope) / size
+
+
+def _crescent(u: Plane, v: Plane, r: Plane) -> Plane:
+    bite = _length(u - r * _number(0.62), v) - r * _number(0.82)
+    return np.maximum(_length(u, v) - r, -bite)
+
+
+OUTLINES: dict[str, Callable[[Plane, Plane, Plane], Plane]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "cross": _cross,
+    "ring": _ring,
+    "hexagon": _hexagon,
+    "heart": _heart,
+    "diamond": _diamond,
+    "crescent": _crescent,
+}
+
+# where the mark sits and how large it is, in radii; `v` points down
+MARKS: dict[str, tuple[float, float, float]] = {
+    "circle": (0.0, -0.56, 0.3),
+    "square": (0.0, -0.44, 0.28),
+    "triangle": (0.0, -0.42, 0.26),
+    "star": (0.0, -0.3, 0.21),
+    "cross": (0.0, -0.68, 0.22),
+    "ring": (0.0, -0.74, 0.21),
+    "hexagon": (0.0, -0.5, 0.28),
+    "heart": (-0.42, -0.3, 0.24),
+    "diamond": (0.0, -0.4, 0.2),
+    "crescent": (-0.6, 0.0, 0.2),
+}
