@@ -24,7 +24,7 @@ WORK = "Work options"
 FAILURE = "Failure options"
 TALK = "Messages"
 
-_FOLDER = _unset(
+_FOLDER = _set(
     "--output",
     "-o",
     metavar="DIR",
@@ -48,6 +48,7 @@ Exclude = Annotated[
 ]
 
 Output = Annotated[Path | None, _FOLDER]
+
 RequiredOutput = Annotated[Path, _FOLDER]
 Force = Annotated[bool, _set("--force", help=_FORCE, panel=OUTPUT)]
 Json = Annotated[

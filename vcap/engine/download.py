@@ -1,0 +1,237 @@
+"""Get a data set: its videos and the manifest that lists them.
+
+`shapes` is rendered here, item by item, in processes of its own; a video is a pure function of
+seed, subset, split and index, so that rendering again gives the same pixels.
+"""
+
+import difflib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vcap.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from vcap.data.records import Record
+    from vcap.engine.interrupt import StopRequest
+    from vcap.engine.items import Summary
+    from vcap.engine.reporter import Reporter
+
+DATASET = "shapes"
+CRF = 18
+RENDERER = 1  # counts up when the same item is drawn otherwise
+
+
+class Drawing(NamedTuple):
+    """What decides the pixels of one item."""
+
+    seed: int
+    subset: str
+    split: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One subset to be had: which splits, how many of each, and where.
+
+    Attributes:
+        folder: receives the manifest, and a folder of videos named as the manifest.
+        sizes: number of items of each split that is wanted.
+    """
+
+    subset: str
+    folder: Path
+    sizes: Mapping[str, int]
+    seed: int = 0
+
+    @property
+    def videos_dir(self) -> Path:
+        """The folder of videos, one folder a split in it."""
+        return self.folder / f"{DATASET}-{self.subset}"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The manifest of all splits."""
+        return self.folder / f"{DATASET}-{self.subset}.jsonl"
+
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every item in the order of the manifest."""
+        return [
+            Drawing(self.seed, self.subset, split, index)
+            for split, size in self.sizes.items()
+            for index in range(size)
+        ]
+
+    def settings(self) -> dict[str, Any]:
+        """What a dry run shows."""
+        return {
+            "dataset": f"{DATASET}:{self.subset}",
+            "manifest": str(self.manifest_path),
+            "seed": self.seed,
+            "sizes": dict(self.sizes),
+        }
+
+
+def plan(
+    name: str,
+    folder: Path,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+) -> list[Plan]:
+    """Resolve a data set's name to its subsets and sizes.
+
+    Args:
+        name: `shapes`, or `shapes:clips` and the like.
+        splits: the ones that are wanted; none means all of a subset.
+        limit: items of each split, more than the usual number too.
+
+    Raises:
+        UsageError: there is no such data set, subset or split.
+    """
+    from vcap.data import shapes
+
+    known = [DATASET, *(f"{DATASET}:{subset}" for subset in shapes.SUBSETS)]
+    if name not in known:
+        raise _unknown("data set", name, known)
+    subsets = shapes.SUBSETS if name == DATASET else (name.partition(":")[2],)
+    offered = {subset: shapes.splits(subset) for subset in subsets}
+    every = list(dict.fromkeys(split for names in offered.values() for split in names))
+    for split in splits:
+        if split not in every:
+            raise _unknown("split", split, every)
+    return [
+        Plan(
+            subset,
+            folder,
+            {
+                split: shapes.DEFAULT_SIZES[split] if limit is None else limit
+                for split in names
+                if not splits or split in splits
+            },
+            seed,
+        )
+        for subset, names in offered.items()
+    ]
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> UsageError:
+    near = difflib.get_close_matches(name, known, n=1)
+    offer = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return UsageError(f"no {kind} {name!r}; {offer}", hint="vcap download --help")
+
+
+def path_of(drawing: Drawing) -> Path:
+    """Where a video lies below the folder of its subset."""
+    from vcap.data.shapes import item_id
+
+    _, subset, split, index = drawing
+    return Path(split) / f"{item_id(subset, split, index)}.mp4"
+
+
+def render(drawing: Drawing) -> bytes:
+    """One video as the bytes of its MP4 file."""
+    from vcap.data import shapes
+    from vcap.video.write import write_mp4
+
+    with tempfile.TemporaryDirectory(prefix="vcap-") as folder:
+        path = Path(folder) / "video.mp4"
+        frames = shapes.draw(shapes.describe(*drawing))
+        write_mp4(path, frames, frames_per_second=shapes.FRAMES_PER_SECOND, crf=CRF)
+        return path.read_bytes()
+
+
+def download(
+    plan: Plan,
+    *,
+    reporter: "Reporter",
+    workers: int | None = None,
+    force: bool = False,
+    on_error: str = "skip",
+    max_errors: int | None = None,
+    retry_failed: bool = False,
+    stop: "StopRequest | None" = None,
+) -> "Summary":
+    """Render what is not there yet and write the manifest, which appears at the end.
+
+    Raises:
+        OutputError: the folder cannot be written, or holds the videos of another seed.
+    """
+    from vcap.engine.executor import Local
+    from vcap.engine.files import ensure_folder, write_atomic
+    from vcap.engine.fingerprint import digest
+    from vcap.engine.items import Item, map_items
+    from vcap.engine.outputs import FilesOutput
+
+    ensure_folder(plan.folder)
+    if not force:
+        _refuse_another_seed(plan)
+    items = [Item(path_of(drawing).stem, drawing, {}) for drawing in plan.drawings]
+    summary = map_items(
+        items,
+        None,
+        prepare=render,
+        output=FilesOutput(plan.videos_dir, lambda item: path_of(item.value), bytes),
+        executor=Local(workers=workers, processes=True),
+        fingerprint=digest({"seed": plan.seed, "renderer": RENDERER, "crf": CRF}),
+        on_error=on_error,
+        max_errors=max_errors,
+        retry_failed=retry_failed,
+        force=force,
+        reporter=reporter,
+        stop=stop,
+    )
+    if not summary.interrupted:
+        lines = [*_kept_lines(plan), *(_line(record.dump()) for record in records(plan))]
+        write_atomic(plan.manifest_path, "".join(lines).encode())
+    return summary
+
+
+def records(plan: Plan) -> "list[Record]":
+    """The record of every wanted video that is there; paths are below the manifest's folder."""
+    from vcap.data import shapes
+
+    found = []
+    for drawing in plan.drawings:
+        path = plan.videos_dir / path_of(drawing)
+        if path.is_file():
+            below = path.relative_to(plan.folder).as_posix()
+            found.append(shapes.record(shapes.describe(*drawing), below))
+    return found
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _listed(plan: Plan) -> list[dict[str, Any]]:
+    """What an earlier manifest of the subset lists."""
+    if not plan.manifest_path.is_file():
+        return []
+    text = plan.manifest_path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def _kept_lines(plan: Plan) -> list[str]:
+    """Lines of splits that were had before and are not asked for now."""
+    return [
+        _line(record)
+        for record in _listed(plan)
+        if record["split"] not in plan.sizes and record["meta"]["seed"] == plan.seed
+    ]
+
+
+def _refuse_another_seed(plan: Plan) -> None:
+    for record in _listed(plan)[:1]:
+        seed = record["meta"]["seed"]
+        if seed != plan.seed:
+            raise OutputError(
+                f"{plan.manifest_path} lists videos of seed {seed}, not {plan.seed}",
+                hint=f"vcap download {DATASET}:{plan.subset} --seed {plan.seed} -o another-folder",
+            )
