@@ -26,13 +26,13 @@ from vcap.video.walk import PlanFailed, walk
 MAX_BYTES = 2**33  # of frames held at once; longer reads belong to `iter_frames`
 SHORTFALL = 0.05  # share of the announced frames that may be missing without a word
 
-__all__ = ["Size", "iter_frames", "read_frames"]
+__all__ = ["Size", "Warn", "iter_frames", "read_frames", "silent"]
 
 Warn = Callable[[str], None]
 
 
-def _silent(_: str) -> None:
-    """Say nothing."""
+def silent(_: str) -> None:
+    """Take a warning and say nothing."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ def iter_frames(
     segment: Segment | None = None,
     size: Size | None = None,
     stream: int | None = None,
-    on_warning: Warn = _silent,
+    on_warning: Warn = silent,
 ) -> Iterator[tuple[float, Pixels]]:
     """Time in seconds and RGB pixels [H, W, 3] uint8 of each wanted frame, upright.
 
@@ -96,7 +96,7 @@ def read_frames(
     segment: Segment | None = None,
     size: Size | None = None,
     stream: int | None = None,
-    on_warning: Warn = _silent,
+    on_warning: Warn = silent,
 ) -> Frames:
     """The wanted frames of a video in one array; see `iter_frames` for the arguments.
 
