@@ -6,16 +6,22 @@ depend on them. Fields that vcap does not know are kept and passed on.
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
 
-Number = int | float
+
+def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    check(value)
+    return value  # a whole number stays one
+
+
+Number = Annotated[float, WrapValidator(_as_given)]
 Times = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class _Kept(BaseModel):
     """Strict about what it knows, and keeps the rest."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     def dump(self) -> dict[str, Any]:
         """Plain values: known fields in the order of the class, then the others as they came.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import numpy.typing as npt
 
@@ -22,8 +23,6 @@ def write_mp4(
     height, width = frames.shape[1:3]
     if height % 2 or width % 2:
         raise ValueError(f"want even sides for yuv420p, got {width}x{height}")
-    import av
-
     options = {"fflags": "+bitexact", "movflags": "+faststart"}
     with av.open(str(path), "w", format="mp4", container_options=options) as container:
         stream = container.add_stream("libx264", rate=frames_per_second)

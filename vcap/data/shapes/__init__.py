@@ -4,7 +4,7 @@ A video is a pure function of seed, subset, split and index: `describe` gives th
 its pixels and `record` its line in a manifest.
 """
 
-from vcap.data.shapes import clips, frames
+from vcap.data.shapes import clips, frames, needles, recall, stories
 from vcap.data.shapes.draw import draw
 from vcap.data.shapes.scene import (
     FRAMES_PER_SECOND,
@@ -32,6 +32,9 @@ DEFAULT_SIZES = {"train": 2000, "val": 200, "test": 200, "shift": 200}
 _MAKERS = {
     "frames": frames.describe,
     "clips": clips.describe,
+    "stories": stories.describe,
+    "recall": recall.describe,
+    "needles": needles.describe,
 }
 
 

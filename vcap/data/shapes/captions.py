@@ -8,7 +8,9 @@ import re
 
 from vcap.data.shapes.scene import COLOURS, SHIFT_COLOURS, Act, Dice
 
-SHAPE_WORDS = {
+Words = dict[str, tuple[str, ...]]
+
+SHAPE_WORDS: Words = {
     "circle": ("circle", "disc"),
     "square": ("square", "box"),
     "triangle": ("triangle",),
@@ -20,8 +22,8 @@ SHAPE_WORDS = {
     "diamond": ("diamond",),
     "crescent": ("crescent",),
 }
-SIZE_WORDS = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
-ACTION_WORDS = {
+SIZE_WORDS: Words = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
+ACTION_WORDS: Words = {
     "slides left": ("slides left", "moves left", "slides to the left", "moves to the left"),
     "slides right": ("slides right", "moves right", "slides to the right", "moves to the right"),
     "slides up": ("slides up", "moves up", "slides upwards", "moves upwards"),
@@ -34,7 +36,7 @@ ACTION_WORDS = {
     "circles": ("circles around", "goes round and round", "moves in a loop"),
     "appears": ("appears", "shows up", "is seen"),
 }
-POSITION_WORDS = {
+POSITION_WORDS: Words = {
     "top left": ("at the top left", "in the upper left corner"),
     "top": ("at the top", "near the upper edge"),
     "top right": ("at the top right", "in the upper right corner"),
@@ -47,7 +49,7 @@ POSITION_WORDS = {
 }
 GROUND_WORDS = ("on a {} background", "in front of a {} background")
 BACKGROUND_WORDS = ("dark", "light", "checkered", "gradient", "noisy", "striped", "dotted")
-STATUS_WORDS = {"new": ("a new",), "returns": ("returns", "comes back")}
+STATUS_WORDS: Words = {"new": ("a new",), "returns": ("returns", "comes back")}
 
 _CLIP_TEMPLATES = (
     "a {colour} {shape} {action}",
@@ -124,11 +126,11 @@ def _either(words: list[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-def _reader(slot: str, table: dict[str, tuple[str, ...]]) -> tuple[str, re.Pattern[str]]:
+def _reader(slot: str, table: Words) -> tuple[str, re.Pattern[str]]:
     return slot, re.compile(rf"\b(?:{_either([w for words in table.values() for w in words])})\b")
 
 
-_TABLES: dict[str, dict[str, tuple[str, ...]]] = {
+_TABLES: dict[str, Words] = {
     "background": {name: (f"{name} background",) for name in BACKGROUND_WORDS},
     "action": ACTION_WORDS,
     "position": POSITION_WORDS,

@@ -13,7 +13,7 @@ from vcap.data.shapes.outlines import MARKS, OUTLINES, REACH
 from vcap.data.shapes.scene import SIDE, Act, Dice, Scene
 from vcap.data.shapes.turns import rotations
 
-_PIXELS = 1  # purpose of the stream that textures and noise come from
+_PIXELS = 1  # purpose of the stream that drift and noise come from
 _RIM = np.float32(1.0)  # width of the dark outline
 _DARK, _PALE = 24, 244
 _GRAIN = 5  # sensor noise in grey levels, at most
@@ -25,7 +25,8 @@ Pixels = npt.NDArray[np.int16]
 def draw(scene: Scene) -> npt.NDArray[np.uint8]:
     """The frames of a scene: [T, 96, 96, 3] uint8 RGB."""
     dice = scene.dice(_PIXELS)
-    frames = _pan(dice, paint_background(dice, scene.background), scene.num_frames)
+    ground = paint_background(scene.ground_dice(), scene.background)
+    frames = _pan(dice, ground, scene.num_frames)
     for act in (*scene.clutter, *scene.acts):
         _stamp(frames, act)
     _add_noise(dice, frames)
@@ -53,8 +54,8 @@ def _add_noise(dice: Dice, frames: Pixels) -> None:
     pool = dice.generator.integers(-_GRAIN, _GRAIN + 1, (2, _TILE, _TILE), dtype=np.int16)
     tile = (pool[0] + pool[1]) // 2
     offsets = dice.generator.integers(0, _TILE - SIDE + 1, (len(frames), 2))
-    for frame, (row, column) in zip(frames, offsets.tolist(), strict=True):
-        frame += tile[row : row + SIDE, column : column + SIDE, None]
+    for k, (row, column) in enumerate(offsets.tolist()):
+        frames[k] += tile[row : row + SIDE, column : column + SIDE, None]
 
 
 def _stamp(frames: Pixels, act: Act) -> None:

@@ -6,11 +6,12 @@ Shapes: T frames, S side of the box around the object.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Plane = npt.NDArray[np.float32]  # [T, S, S], or [T, 1, 1] for the radius
+Plane = npt.NDArray[np.floating[Any]]  # float32 [T, S, S], or [T, 1, 1] for the radius
 
 REACH = 1.16  # the farthest point of any shape, in radii
 _C36, _S36 = np.float32(0.8090169943749475), np.float32(0.5877852522924731)
@@ -23,8 +24,16 @@ def _number(value: float) -> np.float32:
     return np.float32(value)
 
 
+def _larger(one: Plane, other: Plane) -> Plane:
+    return np.asarray(np.maximum(one, other))
+
+
+def _smaller(one: Plane, other: Plane) -> Plane:
+    return np.asarray(np.minimum(one, other))
+
+
 def _length(u: Plane, v: Plane) -> Plane:
-    return np.sqrt(u * u + v * v)
+    return np.asarray(np.sqrt(u * u + v * v))
 
 
 def _circle(u: Plane, v: Plane, r: Plane) -> Plane:
@@ -33,11 +42,11 @@ def _circle(u: Plane, v: Plane, r: Plane) -> Plane:
 
 def _ring(u: Plane, v: Plane, r: Plane) -> Plane:
     middle, half = r * _number(0.74), r * _number(0.28)
-    return np.abs(_length(u, v) - middle) - half
+    return abs(_length(u, v) - middle) - half
 
 
 def _box(u: Plane, v: Plane, wide: Plane, high: Plane) -> Plane:
-    return np.maximum(np.abs(u) - wide, np.abs(v) - high)
+    return _larger(abs(u) - wide, abs(v) - high)
 
 
 def _square(u: Plane, v: Plane, r: Plane) -> Plane:
@@ -47,21 +56,21 @@ def _square(u: Plane, v: Plane, r: Plane) -> Plane:
 
 def _cross(u: Plane, v: Plane, r: Plane) -> Plane:
     arm, half = r * _number(1.06), r * _number(0.36)
-    return np.minimum(_box(u, v, arm, half), _box(u, v, half, arm))
+    return _smaller(_box(u, v, arm, half), _box(u, v, half, arm))
 
 
 def _triangle(u: Plane, v: Plane, r: Plane) -> Plane:
     inner = r * _number(REACH / 2)
-    return np.maximum(v, np.abs(u) * _S60 - v * _C60) - inner
+    return _larger(v, abs(u) * _S60 - v * _C60) - inner
 
 
 def _star(u: Plane, v: Plane, r: Plane) -> Plane:
     """Five points: folded into half a point, where one straight edge is left."""
-    u, v = np.abs(u), -v
+    u, v = abs(u), -v
     for sign in (1, -1):
-        over = np.maximum(u * (sign * _C36) - v * _S36, 0) * 2
+        over = np.clip(u * (sign * _C36) - v * _S36, 0, None) * 2
         u, v = u - over * (sign * _C36), v + over * _S36
-    u = np.abs(u)
+    u = abs(u)
     # the edge runs from the tip (0, tip) to the notch at 36 degrees
     tip = r * _number(REACH)
     along_u = _number(_NOTCH) * _S36
@@ -71,26 +80,26 @@ def _star(u: Plane, v: Plane, r: Plane) -> Plane:
 
 
 def _hexagon(u: Plane, v: Plane, r: Plane) -> Plane:
-    return np.maximum(np.abs(v), np.abs(u) * _S60 + np.abs(v) * _C60) - r * _number(0.92)
+    return _larger(abs(v), abs(u) * _S60 + abs(v) * _C60) - r * _number(0.92)
 
 
 def _heart(u: Plane, v: Plane, r: Plane) -> Plane:
     side = r * _number(0.62)
     low = v - r * _number(0.14)
-    box = np.maximum(np.abs(u * _C45 + low * _C45), np.abs(low * _C45 - u * _C45)) - side
-    lobe = _length(np.abs(u) - side * _C45, low + side * _C45) - side
-    return np.minimum(box, lobe)
+    box = _larger(abs(u * _C45 + low * _C45), abs(low * _C45 - u * _C45)) - side
+    lobe = _length(abs(u) - side * _C45, low + side * _C45) - side
+    return _smaller(box, lobe)
 
 
 def _diamond(u: Plane, v: Plane, r: Plane) -> Plane:
     slope = _number(0.52)  # half as wide as high, so that no tilted square looks like it
     size = np.sqrt(1 + slope * slope)
-    return (np.abs(u) + np.abs(v) * slope - r * _number(REACH) * slope) / size
+    return (abs(u) + abs(v) * slope - r * _number(REACH) * slope) / size
 
 
 def _crescent(u: Plane, v: Plane, r: Plane) -> Plane:
     bite = _length(u - r * _number(0.62), v) - r * _number(0.82)
-    return np.maximum(_length(u, v) - r, -bite)
+    return _larger(_length(u, v) - r, -bite)
 
 
 OUTLINES: dict[str, Callable[[Plane, Plane, Plane], Plane]] = {

@@ -39,6 +39,7 @@ SHIFT_BACKGROUNDS = ("striped", "dotted")
 
 _RADII = {"small": (10.0, 11.0), "large": (19.0, 20.5)}
 _SYMMETRY = {"square": 4, "triangle": 3, "star": 5, "cross": 4}
+_GROUND = 4  # purpose of the stream that backgrounds come from
 _TILT = 0.022  # turns, either way
 _SMOOTH = ("circle", "ring")  # any tilt looks alike but for the mark
 _RGB = {
@@ -151,6 +152,7 @@ class Scene:
     Attributes:
         clutter: grey pieces that drift through the whole video, behind the object.
         video: which long video the clip is from, and its place there, where it is from one.
+        place: number of the ground that it shares with the other clips of that video.
     """
 
     seed: int
@@ -162,6 +164,7 @@ class Scene:
     acts: tuple[Act, ...]
     clutter: tuple[Act, ...] = ()
     video: tuple[str, int] | None = None
+    place: int | None = None
 
     @property
     def duration(self) -> float:
@@ -169,8 +172,13 @@ class Scene:
         return self.num_frames / FRAMES_PER_SECOND
 
     def dice(self, purpose: int) -> Dice:
-        """A stream of its own for one purpose, such as the texture or the captions."""
+        """A stream of its own for one purpose, such as the noise or the captions."""
         return dice(self.seed, self.subset, self.split, self.index, purpose)
+
+    def ground_dice(self) -> Dice:
+        """The stream of the background, one for all clips of a long video."""
+        number = self.index if self.place is None else self.place
+        return dice(self.seed, self.subset, self.split, number, _GROUND)
 
 
 def dice(seed: int, subset: str, split: str, index: int, purpose: int = 0) -> Dice:

@@ -4,7 +4,7 @@ The C library's own differ in the last bit from one system to the next. These co
 that one rotation, given in digits, fills with products and sums only.
 """
 
-from typing import cast
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ _TABLE = _fill()
 
 
 def _steps(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    return cast("npt.NDArray[np.int64]", np.floor(turns * STEPS + 0.5).astype(np.int64) % STEPS)
+    return np.floor(turns * STEPS + 0.5).astype(np.int64) % STEPS
 
 
 def rotations(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -45,9 +45,9 @@ def rotations(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def cosine(turn: float) -> float:
     """Cosine of an angle in turns."""
-    return float(_TABLE[int(turn * STEPS + STEPS * 16 + 0.5) % STEPS, 0])
+    return float(_TABLE[math.floor(turn * STEPS + 0.5) % STEPS, 0])
 
 
 def sine(turn: float) -> float:
     """Sine of an angle in turns."""
-    return float(_TABLE[int(turn * STEPS + STEPS * 16 + 0.5) % STEPS, 1])
+    return float(_TABLE[math.floor(turn * STEPS + 0.5) % STEPS, 1])
