@@ -11,8 +11,6 @@ from vcap.cli.boundary import pasteable
 if TYPE_CHECKING:
     from vcap.engine.items import Summary
 
-SHOWN_FAILURES = 20
-
 
 def echo_json(value: Mapping[str, Any]) -> None:
     """One JSON object a line, flushed, so that the next command of a pipe can start at once."""
@@ -39,11 +37,6 @@ def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
     code = summary.exit_code
     if code or not quiet:
         typer.echo(closing_line(summary, what), err=True)
-    for failure in summary.failed[:SHOWN_FAILURES]:
-        typer.echo(f"  failed: {failure.key}: {failure.reason}", err=True)
-    if len(summary.failed) > SHOWN_FAILURES:
-        more = len(summary.failed) - SHOWN_FAILURES
-        typer.echo(f"  and {more} more, listed in the journal", err=True)
     if summary.interrupted:
         typer.echo(f"  try: {pasteable()}   # goes on from here", err=True)
     if code:

@@ -4,14 +4,15 @@
 seed, subset, split and index, so that rendering again gives the same pixels.
 """
 
-import difflib
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vcap.engine.registry import nearest
 from vcap.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -122,9 +123,7 @@ def plan(
 
 
 def _unknown(kind: str, name: str, known: Sequence[str]) -> UsageError:
-    near = difflib.get_close_matches(name, known, n=1)
-    offer = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    return UsageError(f"no {kind} {name!r}; {offer}", hint="vcap download --help")
+    return UsageError(f"no {kind} {name!r}; {nearest(name, known)}", hint="vcap download --help")
 
 
 def path_of(drawing: Drawing) -> Path:
@@ -178,7 +177,7 @@ def download(
         None,
         prepare=render,
         output=FilesOutput(plan.videos_dir, lambda item: path_of(item.value), bytes),
-        executor=Local(workers=workers, processes=True),
+        executor=Local(workers or os.cpu_count() or 1, processes=True),
         fingerprint=digest({"seed": plan.seed, "renderer": RENDERER, "crf": CRF}),
         on_error=on_error,
         max_errors=max_errors,

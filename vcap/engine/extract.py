@@ -1,0 +1,283 @@
+"""Write the frames of videos as image files: one folder a video, which appears whole."""
+
+import csv
+import io
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vcap.engine.outputs import IsDone, Item, Units, one_by_one
+from vcap.errors import OutputError, UsageError
+from vcap.types import Segment
+
+if TYPE_CHECKING:
+    from vcap.engine.inputs import Source
+    from vcap.engine.interrupt import StopRequest
+    from vcap.engine.items import Summary
+    from vcap.engine.reporter import Reporter
+    from vcap.video.picture import Pixels, Size
+
+DEFAULT_FPS = 5.0
+SIZE = re.compile(r"(?P<width>\d{1,5})x(?P<height>\d{1,5})|(?P<short>\d{1,5})")
+SUMMARY = "summary.csv"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which frames are wanted, and as what.
+
+    Attributes:
+        frames: a sampler's text such as `fps 5`, or `scenes` for the middle of each shot.
+        size: `224` for the short side, `320x240` for both sides, None for the size as shown.
+        format: `jpg`, `png` or `webp`.
+    """
+
+    frames: str
+    size: str | None = None
+    format: str = "jpg"
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The frames of one video, in a temporary folder so far."""
+
+    part: Path
+    num_frames: int
+
+
+def choose(fps: float | None, frames: int | None, scenes: bool) -> str:
+    """The rule that three options amount to; five frames a second without any of them.
+
+    Raises:
+        UsageError: more than one of them is given.
+    """
+    given = [
+        flag
+        for flag, used in (("--fps", fps), ("--frames", frames), ("--scenes", scenes))
+        if used is not None and used is not False
+    ]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
+    if scenes:
+        return "scenes"
+    return f"uniform {frames}" if frames is not None else f"fps {fps or DEFAULT_FPS:g}"
+
+
+def parse_size(text: str | None) -> "Size | None":
+    """Read `224` (short side) or `320x240`.
+
+    Raises:
+        UsageError: the text is neither, or a side is 0.
+    """
+    from vcap.video.picture import Size
+
+    if text is None:
+        return None
+    match = SIZE.fullmatch(text)
+    if match is None or 0 in {int(side) for side in match.groups() if side}:
+        raise UsageError(f"{text!r} is not a size", hint="--size 224 or --size 320x240")
+    if match["short"]:
+        return Size(short_side=int(match["short"]))
+    return Size(width=int(match["width"]), height=int(match["height"]))
+
+
+class Frames:
+    """Cuts one video: the part of the work that runs on many videos at a time."""
+
+    def __init__(self, wish: Wish, parts_dir: Path) -> None:
+        """Check the wish, and put temporary folders into `parts_dir`."""
+        from vcap.video.sample import parse_sampler
+
+        self.wish = wish
+        self.size = parse_size(wish.size)
+        self.sampler = None if wish.frames == "scenes" else parse_sampler(wish.frames)
+        self.parts_dir = parts_dir
+
+    def __call__(self, source: "Source") -> Extracted:
+        """Write the frames into a temporary folder; nothing stays of a video that fails."""
+        from vcap.engine.files import output_errors
+        from vcap.video.image import encode_image
+
+        part = self.parts_dir / secrets.token_hex(8)
+        count = 0
+        with output_errors(part):
+            part.mkdir(parents=True)
+        try:
+            for pixels in self.pictures(Path(source.path), source.segment):
+                count += 1
+                data = encode_image(pixels, self.wish.format)
+                with output_errors(part):
+                    (part / f"{count:06d}.{self.wish.format}").write_bytes(data)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        return Extracted(part, count)
+
+    def pictures(self, path: Path, segment: Segment | None) -> "Iterator[Pixels]":
+        """The wanted frames of one video in order."""
+        from vcap.video.decode import iter_frames
+        from vcap.video.sample import Sampler
+
+        if self.sampler is not None:
+            for _, pixels in iter_frames(path, self.sampler, segment=segment, size=self.size):
+                yield pixels
+            return
+        from vcap.video.scenes import find_scenes
+
+        for scene in find_scenes(path, segment=segment):
+            for _, pixels in iter_frames(
+                path, Sampler("uniform", 1), segment=scene, size=self.size
+            ):
+                yield pixels
+
+
+class FramesOutput:
+    """Folders of frames below one folder; a folder gets its name when all its frames are in it."""
+
+    def __init__(self, folder: Path, force: bool = False) -> None:
+        self.folder = folder
+        self.force = force
+        self.parts_dir = folder / f".vcap-{secrets.token_hex(8)}.part"
+
+    def path(self, item: Item) -> Path:
+        """Where the frames of an item are."""
+        from vcap.engine.names import safe_name
+
+        return self.folder / safe_name(item.key)
+
+    def plan(self, items: Sequence[Item], done: IsDone) -> Units:
+        """Items that are not done; folders that vcap did not make are left alone.
+
+        Raises:
+            OutputError: such a folder is in the way.
+        """
+        from vcap.engine.journal import Journal
+
+        for leftover in self.folder.glob(".vcap-*.part"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        units = one_by_one(items, done)
+        known = Journal.read(self.folder)
+        for [item] in units:
+            path = self.path(item)
+            if path.exists() and not self.force and known.entry(item.key) is None:
+                raise OutputError(
+                    f"{path} is there already and vcap did not make it",
+                    hint="the same command with --force, or another folder after -o",
+                )
+        return units
+
+    def write(self, item: Item, result: Extracted) -> list[Item]:
+        """Give the folder its name, in the place of an older one."""
+        from vcap.engine.files import output_errors, sync
+
+        path = self.path(item)
+        with output_errors(path):
+            if path.exists():
+                os.replace(path, self.parts_dir / f"{result.part.name}.old")
+            os.replace(result.part, path)
+            sync(self.folder)
+        return [item]
+
+    def flush(self) -> list[Item]:
+        """Nothing waits."""
+        return []
+
+    def files(self, item: Item) -> tuple[str, ...]:
+        """The folder of an item."""
+        return (self.path(item).name,)
+
+
+def extract(
+    sources: "Sequence[Source]",
+    folder: Path,
+    wish: Wish,
+    *,
+    reporter: "Reporter",
+    workers: int | None = None,
+    force: bool = False,
+    stop: "StopRequest | None" = None,
+    **errors: Any,
+) -> "Summary":
+    """Write the frames of videos below a folder, and a table of how each video went.
+
+    Args:
+        sources: the videos.
+        errors: `on_error`, `max_errors` and `retry_failed` of `map_items`.
+
+    Raises:
+        UsageError: the wish makes no sense.
+        OutputError: the folder cannot be written, or a folder there is not ours.
+    """
+    from vcap.engine.executor import Local
+    from vcap.engine.files import ensure_folder, write_atomic
+    from vcap.engine.fingerprint import digest
+    from vcap.engine.inputs import to_items
+    from vcap.engine.items import map_items
+
+    output = FramesOutput(folder, force)
+    work = Frames(wish, output.parts_dir)
+    ensure_folder(folder)
+    items = to_items(sources)
+    try:
+        summary = map_items(
+            items,
+            None,
+            prepare=work,
+            output=output,
+            executor=Local(workers or os.cpu_count() or 1),
+            fingerprint=digest({"frames": wish.frames, "size": wish.size, "format": wish.format}),
+            force=force,
+            reporter=reporter,
+            stop=stop,
+            **errors,
+        )
+    finally:
+        shutil.rmtree(output.parts_dir, ignore_errors=True)
+    write_atomic(folder / SUMMARY, table(results(items, folder)).encode())
+    return summary
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one video went.
+
+    Attributes:
+        path: the folder of its frames, where it went well.
+        reason: why there are none.
+    """
+
+    key: str
+    path: Path
+    num_frames: int = 0
+    reason: str = ""
+
+
+def results(items: Sequence[Item], folder: Path) -> list[Result]:
+    """How each video went by the journal, in input order; videos not tried yet are left out."""
+    from vcap.engine.journal import Journal
+
+    journal = Journal.read(folder)
+    output = FramesOutput(folder)
+    found = []
+    for item in items:
+        entry, path = journal.entry(item.key), output.path(item)
+        if entry is not None and entry.status == "done":
+            found.append(Result(item.key, path, len(os.listdir(path)) if path.is_dir() else 0))
+        elif entry is not None:
+            found.append(Result(item.key, path, 0, entry.reason or entry.status))
+    return found
+
+
+def table(rows: Sequence[Result]) -> str:
+    """The results as CSV: id, success, frames, reason."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["id", "success", "frames", "reason"])
+    for row in rows:
+        writer.writerow([row.key, str(not row.reason).lower(), row.num_frames, row.reason])
+    return out.getvalue()
