@@ -70,23 +70,8 @@ def iter_frames(
     Raises:
         VideoError: the file holds no video, no frame decodes, or the segment lies outside.
     """
-    path = Path(path)
-    with open_video(path, stream) as source:
-        painter = Painter(size, source.aspect)
-        timeline = read_timeline(source)
-        header = _Header(source.stream.frames, header_duration(source), source.num_read_errors)
-    if timeline is None:
-        timeline = _timeline_by_decoding(path, stream)
-    _warn_if_cut_short(timeline, header, on_warning)
-    try:
-        chosen = choose_frames(
-            sampler, timeline.times, timeline.is_keyframe, timeline.end_time, segment
-        )
-    except VideoError as error:
-        raise VideoError(f"{path}: {error}", hint=error.hint) from error
-    repeats = sampler.name in ("fps", "uniform")
-    reader = _Reader(path, stream, painter, timeline, repeats, on_warning)
-    yield from reader.read(chosen)
+    reader = open_reader(path, sampler, size=size, stream=stream, on_warning=on_warning)
+    yield from reader.read(reader.choose(segment))
 
 
 def read_frames(
@@ -135,6 +120,30 @@ def _stacked(pictures: list[Pixels]) -> npt.NDArray[np.uint8]:
     return frames
 
 
+def open_reader(
+    path: Path,
+    sampler: Sampler,
+    *,
+    size: Size | None = None,
+    stream: int | None = None,
+    on_warning: Warn = silent,
+) -> "Reader":
+    """Learn when the frames of a video are shown; see `iter_frames` for the arguments.
+
+    Raises:
+        VideoError: the file holds no video, or no frame decodes.
+    """
+    path = Path(path)
+    with open_video(path, stream) as source:
+        painter = Painter(size, source.aspect)
+        timeline = read_timeline(source)
+        header = _Header(source.stream.frames, header_duration(source), source.num_read_errors)
+    if timeline is None:
+        timeline = _timeline_by_decoding(path, stream)
+    _warn_if_cut_short(timeline, header, on_warning)
+    return Reader(path, sampler, stream, painter, timeline, on_warning)
+
+
 @dataclass(frozen=True)
 class _Header:
     """What the head of the file announces, and how often reading it failed."""
@@ -161,17 +170,34 @@ def _warn_if_cut_short(timeline: Timeline, header: _Header, on_warning: Warn) ->
 
 
 @dataclass
-class _Reader:
-    """Brings chosen frames of one video to pixels."""
+class Reader:
+    """Brings chosen frames of one video to pixels; made by `open_reader`, used once."""
 
     path: Path
+    sampler: Sampler
     stream: int | None
     painter: Painter
     timeline: Timeline
-    repeats: bool
     on_warning: Warn
     num_given: int = 0
     last: tuple[av.VideoFrame, Pixels] | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a frame that is shown at two wanted times is given twice."""
+        return self.sampler.name in ("fps", "uniform")
+
+    def choose(self, segment: Segment | None) -> list[int]:
+        """Numbers of the frames that the sampler wants from a segment; None for the whole video.
+
+        Raises:
+            VideoError: the segment lies outside the video, or is empty or reversed.
+        """
+        times, end = self.timeline.times, self.timeline.end_time
+        try:
+            return choose_frames(self.sampler, times, self.timeline.is_keyframe, end, segment)
+        except VideoError as error:
+            raise VideoError(f"{self.path}: {error}", hint=error.hint) from error
 
     def read(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
         """Time and pixels of each chosen frame, the fast way for as long as it holds."""
