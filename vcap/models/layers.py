@@ -26,7 +26,7 @@ class Attention(nn.Module):
 
     def weights(self, queries: Tensor, keys: Tensor, mask: Tensor | None = None) -> Tensor:
         """queries [B, A, N, W/A], keys [B, A, M, W/A], mask [B, M] -> weights [B, A, N, M]."""
-        scores = queries @ keys.transpose(-1, -2) * self.scale  # [B, A, N, M]
+        scores: Tensor = queries @ keys.transpose(-1, -2) * self.scale  # [B, A, N, M]
         if mask is not None:
             scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)  # [B, A, N, M]
         return scores.softmax(dim=-1)  # [B, A, N, M]

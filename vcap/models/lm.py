@@ -93,8 +93,8 @@ def embed(lm: nn.Module, tokens: Tensor) -> Tensor:
 def read(lm: nn.Module, embeddings: Tensor, mask: Tensor) -> Tensor:
     """embeddings [B, P+L, W], mask [B, P+L] True where real -> logits [B, P+L, V]."""
     out = lm(inputs_embeds=embeddings, attention_mask=mask.long(), use_cache=False)
-    out: Tensor = out.logits  # [B, P+L, V]
-    return out
+    logits: Tensor = out.logits  # [B, P+L, V]
+    return logits
 
 
 class CachedReader:

@@ -1,0 +1,353 @@
+"""Image and text encoders by name, each with its own preprocessing.
+
+    tiny                     embedded
+    ViT-B-32:openai          open_clip's name and weights (fetched once), or a weights file
+    FOLDER                   of vcap (config.json) or of open_clip (open_clip_config.json)
+    hf:ORG/NAME              an open_clip model on the model hub
+
+A vcap encoder folder holds `config.json` (`encoder_config`), `model.safetensors`, `tokenizer.json`.
+Shapes: T frames, H W pixels, D embedding width, N texts, L tokens.
+"""
+
+import logging
+import pickle
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vcap.engine import registry
+from vcap.engine.fingerprint import weights_digest
+from vcap.engine.weights import load_weights, read_config, read_weights
+from vcap.errors import CheckpointError, UnavailableError, UsageError, VcapError
+from vcap.video.picture import Size
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+GRID_SIDE = 3
+BATCH_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a decoded frame becomes what the image tower takes.
+
+    Attributes:
+        size: side of the square in pixels.
+        mean: per colour, of values from 0 to 1.
+        std: per colour.
+        interpolation: of the resize.
+        resize_mode: `shortest` (short side, then a centre crop) or `squash`.
+    """
+
+    size: int = 96
+    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
+    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+
+
+class ClipEncoder:
+    """Satisfies `types.Encoder`; also encodes sentences.
+
+    Frames go through in batches of one fixed size, the last filled up with black ones, so that a
+    frame's numbers do not depend on how many others there are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        preprocess: Preprocess,
+        tokenize: "Callable[[Sequence[str]], torch.Tensor]",
+        *,
+        features: str = "embedding",
+        device: "torch.device | str" = "cpu",
+        dtype: "torch.dtype | str | None" = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
+        if features not in registry.FEATURES:
+            raise UsageError(f"features: want {' or '.join(registry.FEATURES)}, got {features}")
+        self.name = name
+        self.preprocess = preprocess
+        self.features = features
+        self.batch_size = batch_size
+        self._weights = weights_digest(model.state_dict())
+        self._quick_gelu = any(type(part).__name__ == "QuickGELU" for part in model.modules())
+        self._dtype = torch_dtype(dtype)
+        self._device = device
+        self._model = model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
+        self._tokenize = tokenize
+        black = np.zeros((1, preprocess.size, preprocess.size, 3), np.uint8)
+        self._width = int(self._forward(black).shape[1])
+
+    @property
+    def width(self) -> int:
+        """D, the width of a feature."""
+        return self._width
+
+    @property
+    def size(self) -> Size:
+        """What frames have to be resized to."""
+        side = self.preprocess.size
+        if self.preprocess.resize_mode == "squash":
+            return Size(width=side, height=side)
+        return Size(short_side=side, crop=True)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the features; not the name, as one encoder may lie in two folders."""
+        preprocess = {key: _plain(value) for key, value in asdict(self.preprocess).items()}
+        return {
+            "weights": self._weights,
+            "quick_gelu": self._quick_gelu,
+            "preprocess": preprocess,
+            "features": self.features,
+            "dtype": str(self._dtype).removeprefix("torch."),
+        }
+
+    def encode_frames(self, pixels: Pixels) -> Features:
+        """pixels [T, H, W, 3] uint8 -> features [T, D], projected, not normalised.
+
+        Raises:
+            ValueError: frames of another size than `size`.
+        """
+        side = self.preprocess.size
+        if pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8:
+            raise ValueError(
+                f"want uint8 [T, {side}, {side}, 3], got {pixels.dtype} {[*pixels.shape]}"
+            )
+        parts = [
+            self._forward(pixels[start : start + self.batch_size])
+            for start in range(0, len(pixels), self.batch_size)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
+
+    def _forward(self, pixels: Pixels) -> Features:
+        """At most a batch of frames [t, H, W, 3] -> [t, D]."""
+        import torch
+
+        from vcap.models import clip
+
+        missing = self.batch_size - len(pixels)
+        full = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0)))  # [batch, H, W, 3]
+        with torch.inference_mode():
+            batch = torch.from_numpy(full).to(self._device)
+            pictures = clip.normalise(batch, self.preprocess.mean, self.preprocess.std)
+            pictures = pictures.to(self._dtype)  # [batch, 3, H, W]
+            if self.features == "grid":
+                pooled, grid = clip.grid_features(self._model.visual, pictures, GRID_SIDE)
+                out = torch.cat([pooled, grid.flatten(1)], dim=1)  # [batch, D]
+            else:
+                out = self._model.encode_image(pictures)  # [batch, D]
+        return np.asarray(out[: len(pixels)].float().cpu().numpy(), dtype=np.float32)
+
+    def encode_text(self, texts: Sequence[str]) -> Features:
+        """N sentences -> embeddings [N, D] of the space that `embedding` features lie in."""
+        import torch
+
+        parts = []
+        for start in range(0, len(texts), self.batch_size):
+            some = list(texts[start : start + self.batch_size])
+            filled = some + [""] * (self.batch_size - len(some))
+            with torch.inference_mode():
+                out = self._model.encode_text(self._tokenize(filled).to(self._device))
+            parts.append(out[: len(some)].float().cpu().numpy())
+        width = self._model.visual.output_dim if not parts else parts[0].shape[1]
+        return np.concatenate(parts) if parts else np.zeros((0, width), np.float32)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def torch_dtype(name: "torch.dtype | str | None") -> "torch.dtype":
+    """The type that weights are kept in.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    import torch
+
+    known = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if isinstance(name, torch.dtype):
+        return name
+    if name is None:
+        return torch.float32
+    if name not in known:
+        raise UsageError(f"dtype: want {', '.join(known)}, got {name}")
+    return known[name]
+
+
+def encoder_config(tower: Any, preprocess: Preprocess) -> dict[str, Any]:
+    """The content of a vcap encoder folder's `config.json`; tower is a `TowerConfig`."""
+    from vcap import __version__
+
+    return {
+        "vcap_version": __version__,
+        "method": "encoder",
+        "model": asdict(tower),
+        "preprocess": asdict(preprocess),
+    }
+
+
+def load_encoder(
+    name: str,
+    *,
+    device: "torch.device | str" = "cpu",
+    dtype: "torch.dtype | str | None" = None,
+    features: str = "embedding",
+) -> ClipEncoder:
+    """Make the encoder of this name.
+
+    Args:
+        name: see the head of this module.
+        device: where it computes.
+        dtype: fp32 (default), bf16 or fp16.
+        features: `embedding` [D], or `grid`: the embedding, then one of each of 3 x 3 places
+            row by row [10*D].
+
+    Raises:
+        UsageError: no encoder is named so.
+        UnavailableError: the weights are not on this machine and cannot be fetched.
+        CheckpointError: the weights do not fit.
+    """
+    model, preprocess, tokenize = _load(name)
+    try:
+        return ClipEncoder(
+            name, model, preprocess, tokenize, features=features, device=device, dtype=dtype
+        )
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+Parts = tuple[Any, Preprocess, Any]
+
+
+def _load(name: str) -> Parts:
+    entry = registry.ENCODERS.get(name)
+    if entry and entry.kind == "vcap":
+        return _vcap_folder(asset_folder(entry.source))
+    folder = Path(name).expanduser()
+    if (folder / "open_clip_config.json").is_file():
+        return _open_clip(f"local-dir:{folder.absolute()}", None, str(folder))
+    if folder.is_dir():
+        return _vcap_folder(folder)
+    if name.startswith("hf:"):
+        return _open_clip(f"hf-hub:{name.removeprefix('hf:')}", None, name)
+    tower, _, weights = name.partition(":")
+    _check_tower(tower, weights, name)
+    return _open_clip(tower, weights, weights if Path(weights).is_file() else name)
+
+
+def asset_folder(source: str) -> Path:
+    """A folder of weights inside the package.
+
+    Raises:
+        UnavailableError: this installation was built without it.
+    """
+    folder = Path(__file__).parents[1] / "assets" / source
+    if not folder.is_dir():
+        raise UnavailableError(
+            f"the embedded model {source} is not part of this installation",
+            hint="pip install --force-reinstall vcap",
+        )
+    return folder
+
+
+def _check_tower(tower: str, weights: str, name: str) -> None:
+    """Check both halves of NAME:TAG before anything is fetched."""
+    import open_clip
+
+    if tower not in open_clip.list_models() or not weights:
+        known = [*registry.ENCODERS, *(":".join(pair) for pair in open_clip.list_pretrained())]
+        raise UsageError(f"no encoder named {name}; {registry.nearest(name, known)}")
+    tags = open_clip.list_pretrained_tags_by_model(tower)
+    if weights not in tags and not Path(weights).is_file():
+        offer = registry.nearest(weights, tags) if tags else "open_clip has no weights for it"
+        raise UsageError(f"no weights named {weights} for {tower}; {offer}")
+
+
+def _vcap_folder(folder: Path) -> Parts:
+    from vcap.engine.tokenizers import load_tokenizer
+    from vcap.models import clip
+
+    config = read_config(folder, "encoder")
+    try:
+        tower = clip.TowerConfig(**config["model"])
+        given = config["preprocess"]
+        colours = {key: tuple(given[key]) for key in ("mean", "std")}
+        preprocess = Preprocess(**{**given, **colours})
+        model = clip.build_clip(tower)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
+    load_weights(model, read_weights(folder / "model.safetensors"), folder)
+    tokenizer = load_tokenizer(folder)
+    length = int(tower.text_cfg.get("context_length", 77))
+    return model, preprocess, lambda texts: tokenizer.batch(texts, length)
+
+
+def _open_clip(name: str, weights: str | None, source: str) -> Parts:
+    """A model that open_clip builds, with its own preprocessing and tokenizer."""
+    import open_clip
+    from safetensors import SafetensorError
+
+    # OpenAI's weights were trained with another activation than the tower of their name has.
+    tag = open_clip.get_pretrained_cfg(name, weights) if weights else {}
+    quick = bool((tag or {}).get("quick_gelu"))
+    try:
+        with _quiet():
+            model = open_clip.create_model(
+                name, weights, force_quick_gelu=quick, require_pretrained=True
+            )
+            tokenize = open_clip.get_tokenizer(name)
+    except (pickle.UnpicklingError, SafetensorError) as error:
+        raise CheckpointError(f"{source}: not weights that can be read safely: {error}") from error
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise _reason(source, error) from error
+    return model, _preprocess(open_clip.get_model_preprocess_cfg(model), source), tokenize
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what open_clip logs and warns of; what goes wrong is raised."""
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _reason(source: str, error: Exception) -> VcapError:
+    """Weights that are there but wrong, or weights that are not there."""
+    first = str(error).strip().split("\n")[0]
+    if Path(source).exists() or "Error(s) in loading state_dict" in first:
+        return CheckpointError(f"{source} does not fit: {' '.join(str(error).split())[:300]}")
+    return UnavailableError(
+        f"the weights of {source} are not on this machine and cannot be fetched ({first[:200]})",
+        hint="vcap doctor",
+    )
+
+
+def _preprocess(found: Mapping[str, Any], source: str) -> Preprocess:
+    """open_clip's words for preprocessing, as ours."""
+    if found["resize_mode"] not in ("shortest", "squash"):
+        raise CheckpointError(f"{source} wants {found['resize_mode']} resizing, which is not known")
+    size = found["size"]
+    return Preprocess(
+        size=int(size if isinstance(size, int) else size[0]),
+        mean=tuple(found["mean"]),
+        std=tuple(found["std"]),
+        interpolation=found["interpolation"],
+        resize_mode=found["resize_mode"],
+    )

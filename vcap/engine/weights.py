@@ -1,0 +1,98 @@
+"""Weights and configurations on disk, read so that nothing in them can run.
+
+Shapes follow the model; files are safetensors, or PyTorch archives of plain tensors.
+"""
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vcap.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def read_config(folder: Path, method: str) -> dict[str, Any]:
+    """`config.json` of a model folder made by `vcap train METHOD`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or of another method.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no model folder: it has no config.json") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    found = config.get("method") if isinstance(config, dict) else None
+    if found != method:
+        raise CheckpointError(f"{folder} holds a model of kind {found}, want {method}")
+    return dict(config)
+
+
+def read_weights(path: Path) -> "dict[str, Tensor]":
+    """Named tensors of a `.safetensors` file or a PyTorch archive.
+
+    An archive is read by a loader that knows tensors and plain containers only: a pickle that
+    would run code is refused before it does.
+
+    Raises:
+        CheckpointError: missing, damaged, or more than named tensors.
+    """
+    if path.suffix == ".safetensors":
+        from vcap.engine.checkpoint import read_tensors
+
+        return read_tensors(path)
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"no such file: {path}") from None
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is no archive of plain tensors (it may hold code, which was not run)"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise CheckpointError(f"{path} holds more than named tensors")
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def load_weights(model: "nn.Module", weights: "Mapping[str, Tensor]", where: Path) -> None:
+    """Put weights into a model; of tied weights one is enough.
+
+    Raises:
+        CheckpointError: a tensor is missing, unknown, of another shape, or not finite.
+    """
+    wanted = model.state_dict()
+    present = {wanted[name].data_ptr() for name in weights if name in wanted}
+    missing = [
+        name
+        for name, tensor in wanted.items()
+        if name not in weights and not (tensor.numel() and tensor.data_ptr() in present)
+    ]
+    problems = {
+        "missing": missing,
+        "unknown": [name for name in weights if name not in wanted],
+        "of another shape": [
+            f"{name} {[*tensor.shape]} for {[*wanted[name].shape]}"
+            for name, tensor in weights.items()
+            if name in wanted and tensor.shape != wanted[name].shape
+        ],
+        "not finite": [n for n, t in weights.items() if not bool(t.isfinite().all())],
+    }
+    told = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
+    if told:
+        raise CheckpointError(f"{where} does not fit the model; {'; '.join(told)}")
+    model.load_state_dict(dict(weights), strict=False)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
