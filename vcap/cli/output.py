@@ -30,7 +30,7 @@ def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
     """Tell how a run over items ended, and leave with its exit code.
 
     Args:
-        summary: counts and failures of the run.
+        summary: counts and failures of the run; the failures themselves were told as they came.
         what: the noun of the items, in the plural.
         quiet: leave out the closing line when everything went well.
     """
@@ -44,18 +44,17 @@ def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
 
 
 def closing_line(summary: "Summary", what: str) -> str:
-    """`12 clips done, 3 already done, 1 failed` and nothing that is zero but the first."""
-    if not summary.done and summary.skipped and not summary.failed and not summary.interrupted:
-        return f"nothing to do: all {summary.skipped} {what} are done"
-    parts = [f"{summary.done} {what} done"]
-    if summary.skipped:
-        parts.append(f"{summary.skipped} already done")
-    if summary.failed:
-        parts.append(f"{len(summary.failed)} failed")
-    if summary.bugs:
-        parts.append(f"{summary.bugs} hit a bug in vcap (see the log in .vcap)")
-    if summary.interrupted:
-        parts.append("interrupted")
+    """`12 clips done, 3 done before, 1 failed`, without what is zero."""
+    if summary.skipped and not (summary.done or summary.failed or summary.interrupted):
+        return "nothing to do"
+    counts = [
+        (summary.skipped, "done before"),
+        (len(summary.failed) - summary.bugs, "failed"),
+        (summary.bugs, "hit a bug in vcap"),
+    ]
+    parts = [f"{summary.done} {what} done", *(f"{count} {how}" for count, how in counts if count)]
+    if summary.interrupted or summary.stopped:
+        parts.append("interrupted" if summary.interrupted else "stopped")
     return ", ".join(parts)
 
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vcap.engine.registry import nearest
 from vcap.errors import OutputError, UsageError
@@ -32,7 +32,7 @@ class Drawing(NamedTuple):
     seed: int
     subset: str
     split: str
-    index: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Plan:
     def drawings(self) -> list[Drawing]:
         """Every item in the order of the manifest."""
         return [
-            Drawing(self.seed, self.subset, split, index)
+            Drawing(self.seed, self.subset, split, number)
             for split, size in self.sizes.items()
-            for index in range(size)
+            for number in range(size)
         ]
 
     def settings(self) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def path_of(drawing: Drawing) -> Path:
     """Where a video lies below the folder of its subset."""
     from vcap.data.shapes import item_id
 
-    _, subset, split, index = drawing
-    return Path(split) / f"{item_id(subset, split, index)}.mp4"
+    _, subset, split, number = drawing
+    return Path(split) / f"{item_id(subset, split, number)}.mp4"
 
 
 def render(drawing: Drawing) -> bytes:
@@ -152,7 +152,7 @@ def download(
     reporter: "Reporter",
     workers: int | None = None,
     force: bool = False,
-    on_error: str = "skip",
+    on_error: Literal["skip", "stop"] = "skip",
     max_errors: int | None = None,
     retry_failed: bool = False,
     stop: "StopRequest | None" = None,
@@ -185,6 +185,8 @@ def download(
         force=force,
         reporter=reporter,
         stop=stop,
+        title=f"render {plan.subset}",
+        unit="videos",
     )
     if not summary.interrupted:
         lines = [*_kept_lines(plan), *(_line(record.dump()) for record in records(plan))]

@@ -143,6 +143,7 @@ class FramesOutput:
         self.folder = folder
         self.force = force
         self.parts_dir = folder / f".vcap-{secrets.token_hex(8)}.part"
+        self.ours = folder / ".vcap" / "folders"
 
     def path(self, item: Item) -> Path:
         """Where the frames of an item are."""
@@ -156,15 +157,13 @@ class FramesOutput:
         Raises:
             OutputError: such a folder is in the way.
         """
-        from vcap.engine.journal import Journal
-
         for leftover in self.folder.glob(".vcap-*.part"):
             shutil.rmtree(leftover, ignore_errors=True)
         units = one_by_one(items, done)
-        known = Journal.read(self.folder)
+        ours = self.ours.read_text("utf-8").splitlines() if self.ours.is_file() else []
         for [item] in units:
             path = self.path(item)
-            if path.exists() and not self.force and known.entry(item.key) is None:
+            if path.exists() and not self.force and path.name not in ours:
                 raise OutputError(
                     f"{path} is there already and vcap did not make it",
                     hint="the same command with --force, or another folder after -o",
@@ -177,6 +176,8 @@ class FramesOutput:
 
         path = self.path(item)
         with output_errors(path):
+            with self.ours.open("a", encoding="utf-8") as names:
+                names.write(f"{path.name}\n")  # before the folder appears: a kill may come between
             if path.exists():
                 os.replace(path, self.parts_dir / f"{result.part.name}.old")
             os.replace(result.part, path)
@@ -234,6 +235,8 @@ def extract(
             force=force,
             reporter=reporter,
             stop=stop,
+            title="extract",
+            unit="videos",
             **errors,
         )
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 from vcap.engine.download import Drawing, render
 
 NAME = "sample"
-DRAWING = Drawing(seed=0, subset="clips", split="test", index=166)
+DRAWING = Drawing(seed=0, subset="clips", split="test", number=166)
 
 
 def sample_path() -> Path:
