@@ -6,8 +6,13 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-# one thread and no encoder's name in the file: the same frames give the same bytes on a machine
-_OPTIONS = {"preset": "veryfast", "threads": "1", "x264-params": "threads=1:lookahead-threads=1"}
+# One thread and no encoder's name in the file, so that the same frames give the same bytes on one
+# machine. Without the macroblock tree and B-frames, whose look-ahead differs between calls.
+_OPTIONS = {
+    "preset": "veryfast",
+    "threads": "1",
+    "x264-params": "threads=1:lookahead-threads=1:bframes=0:mbtree=0",
+}
 
 
 def write_mp4(

@@ -5,6 +5,7 @@ sums, products and roots alone, which are the same on every processor.
 Shapes: T frames, S side of the box around the object.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,11 +18,20 @@ REACH = 1.16  # the farthest point of any shape, in radii
 _C36, _S36 = np.float32(0.8090169943749475), np.float32(0.5877852522924731)
 _C60, _S60 = np.float32(0.5), np.float32(0.8660254037844386)
 _C45 = np.float32(0.7071067811865476)
-_NOTCH = 0.44  # inner radius of the star
 
 
 def _number(value: float) -> np.float32:
     return np.float32(value)
+
+
+def _unit(u: float, v: float) -> tuple[np.float32, np.float32]:
+    size = math.sqrt(u * u + v * v)
+    return _number(u / size), _number(v / size)
+
+
+_NOTCH = 0.44  # inner radius of the star, in tips
+_EDGE_U, _EDGE_V = _unit(_NOTCH * float(_S36), _NOTCH * float(_C36) - 1)
+_SLOPE_U, _SLOPE_V = _unit(1.0, 0.52)  # half as wide as high, unlike any tilted square
 
 
 def _larger(one: Plane, other: Plane) -> Plane:
@@ -71,12 +81,8 @@ def _star(u: Plane, v: Plane, r: Plane) -> Plane:
         over = np.clip(u * (sign * _C36) - v * _S36, 0, None) * 2
         u, v = u - over * (sign * _C36), v + over * _S36
     u = abs(u)
-    # the edge runs from the tip (0, tip) to the notch at 36 degrees
-    tip = r * _number(REACH)
-    along_u = _number(_NOTCH) * _S36
-    along_v = _number(_NOTCH) * _C36 - 1
-    size = np.sqrt(along_u * along_u + along_v * along_v)
-    return (along_u * (v - tip) - along_v * u) / size
+    tip = r * _number(REACH)  # the edge runs from here to the notch
+    return _EDGE_U * (v - tip) - _EDGE_V * u
 
 
 def _hexagon(u: Plane, v: Plane, r: Plane) -> Plane:
@@ -92,9 +98,9 @@ def _heart(u: Plane, v: Plane, r: Plane) -> Plane:
 
 
 def _diamond(u: Plane, v: Plane, r: Plane) -> Plane:
-    slope = _number(0.52)  # half as wide as high, so that no tilted square looks like it
-    size = np.sqrt(1 + slope * slope)
-    return (abs(u) + abs(v) * slope - r * _number(REACH) * slope) / size
+    half = r * _number(REACH) * _SLOPE_V
+    outside: Plane = abs(u) * _SLOPE_U + abs(v) * _SLOPE_V - half
+    return outside
 
 
 def _crescent(u: Plane, v: Plane, r: Plane) -> Plane:
