@@ -100,13 +100,15 @@ class Group(TyperGroup):
         """Parse and run inside the boundary; every failure leaves as an exit code."""
         given = args[0] if args else settings.pop("args", None)
         words = list(sys.argv[1:] if given is None else given)
-        standalone = settings.pop("standalone_mode", True)
-        settings = {"prog_name": "vcap"} | settings
         if "_VCAP_COMPLETE" in os.environ:
             learn_shells()
+            return super().main(words, prog_name="vcap")
+        standalone = settings.pop("standalone_mode", True)
+        settings.pop("prog_name", None)
 
         def run() -> Any:
-            return super(Group, self).main(words, standalone_mode=False, **settings)
+            with self.make_context("vcap", words, **settings) as context:
+                return self.invoke(context)
 
         code = guarded(run, words)
         if standalone:

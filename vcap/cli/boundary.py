@@ -38,6 +38,8 @@ def guarded(run: Callable[[], Any], words: Sequence[str]) -> int:
         result = run()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
+    except typer.Exit as leaving:
+        return leaving.exit_code
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         return INTERRUPTED
@@ -89,8 +91,7 @@ def wrong_usage(error: Any, words: Sequence[str]) -> UsageError:
     for theirs, ours in PHRASES.items():
         message = message.replace(theirs, ours)
     if getattr(error, "possibilities", None):
-        nearest = " or ".join(error.possibilities)
-        message = f"{error.message} (did you mean {nearest}?)"
+        message = f"{error.message} (did you mean {error.possibilities[0]}?)"
     return UsageError(message[:1].lower() + message[1:], hint=help_line)
 
 
