@@ -1,0 +1,93 @@
+"""Digests that say whether two results were made the same way from the same input."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LENGTH = 16  # hexadecimal digits
+
+
+def digest(settings: Mapping[str, Any]) -> str:
+    """Digest of everything that changes a result; the order of the keys does not count.
+
+    Raises:
+        TypeError: a value has no form that is the same in every run.
+    """
+    return hashlib.sha256(canonical(settings).encode()).hexdigest()[:LENGTH]
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "model_dump"):  # a pydantic model
+        return value.model_dump(mode="json")
+    if hasattr(value, "item") and getattr(value, "size", 0) == 1:  # a number of numpy
+        return value.item()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"no digest of a {type(value).__name__}: {value!r}")
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """What two sets of settings disagree in, one line a key, both sides named."""
+    return [
+        f"{key}: {_shown(ours, key)} here, {_shown(theirs, key)} there"
+        for key in sorted({*ours, *theirs})
+        if _shown(ours, key) != _shown(theirs, key)
+    ]
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    return canonical(settings[key]) if key in settings else "absent"
+
+
+def file_identity(path: Path, checksum: bool = False) -> dict[str, Any]:
+    """What "the same input" means for a file: size and time, or size and content.
+
+    A file that is absent has the identity of nothing, so that it is looked at again when it comes.
+    """
+    try:
+        found = path.stat()
+        if not checksum:
+            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"size": found.st_size, "sha256": content}
+    except OSError:
+        return {"size": None}
+
+
+def weights_digest(weights: bytes | Path | Mapping[str, Any]) -> str:
+    """Digest of weights: of bytes, of a file, or of named tensors in the order of their names."""
+    if isinstance(weights, bytes):
+        return hashlib.sha256(weights).hexdigest()[:LENGTH]
+    if isinstance(weights, Path):
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name]
+        kind = str(tensor.dtype).removeprefix("torch.")
+        total.update(f"{name} {kind} {[*tensor.shape]}\n".encode())
+        total.update(_tensor_bytes(tensor))
+    return total.hexdigest()[:LENGTH]
+
+
+def _tensor_bytes(tensor: Any) -> bytes:
+    if hasattr(tensor, "tobytes"):
+        data: bytes = tensor.tobytes()
+        return data
+    import torch
+
+    flat = tensor.detach().cpu().contiguous().reshape(-1)  # [N]
+    return bytes(flat.view(torch.uint8).numpy().data)  # bfloat16 has no numpy type of its own

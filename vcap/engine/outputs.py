@@ -1,0 +1,117 @@
+"""Where results of items go, and when they count as kept."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from vcap.engine.files import ensure_folder, sweep, write_atomic
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work.
+
+    Attributes:
+        key: its name in the journal, unique in the run.
+        value: what the work is done on.
+        identity: what "the same input" means (id, size, time, segment); goes through JSON.
+    """
+
+    key: str
+    value: Any
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+Units = Sequence[Sequence[Item]]
+IsDone = Callable[[Item], bool]
+
+
+class Output(Protocol):
+    """Keeps results in a folder. May also have `check(fingerprint)`, see `Checked`."""
+
+    folder: Path
+
+    def plan(self, items: Sequence[Item], done: IsDone) -> Units:
+        """The items still to do, in their order, in units that are kept whole or not at all.
+
+        `flush` follows the last item of every unit, failed items or not; by then all its results
+        must be safe. None follows in a unit that was cut short (a stop): it is done again whole.
+        """
+        ...
+
+    def write(self, item: Item, result: Any) -> list[Item]:
+        """Take a result; gives the items that are safe on disk from now on."""
+        ...
+
+    def flush(self) -> list[Item]:
+        """Keep the unit that ends here; gives the items that are safe from now on."""
+        ...
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An output that can refuse what was made with other settings."""
+
+    def check(self, fingerprint: str) -> None:
+        """Refuse settings that do not fit what is there, naming both; before any work.
+
+        Raises:
+            FeatureError: what is there was made with other settings.
+        """
+        ...
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """An output that can say which files an item made; the journal keeps the names."""
+
+    def files(self, item: Item) -> tuple[str, ...]:
+        """Names below the folder that must be there for the item to count as done."""
+        ...
+
+
+def one_by_one(items: Sequence[Item], done: IsDone) -> Units:
+    """The plan of outputs that keep every item by itself."""
+    return [[item] for item in items if not done(item)]
+
+
+class FilesOutput:
+    """One file an item, written whole."""
+
+    def __init__(
+        self,
+        folder: Path,
+        path_of: Callable[[Item], Path],
+        to_bytes: Callable[[Any], bytes],
+    ) -> None:
+        """Write `to_bytes(result)` to `path_of(item)`, a path below the folder."""
+        self.folder = folder
+        self._path_of = path_of
+        self._to_bytes = to_bytes
+
+    def path(self, item: Item) -> Path:
+        """Where the file of an item is."""
+        return self.folder / self._path_of(item)
+
+    def plan(self, items: Sequence[Item], done: IsDone) -> Units:
+        """Items that are not done, or whose file is gone."""
+        units = one_by_one(items, done)
+        for folder in {self.path(item).parent for unit in units for item in unit}:
+            sweep(folder)
+        return units
+
+    def write(self, item: Item, result: Any) -> list[Item]:
+        """Write the file; the item is safe at once."""
+        path = self.path(item)
+        ensure_folder(path.parent)
+        write_atomic(path, self._to_bytes(result))
+        return [item]
+
+    def flush(self) -> list[Item]:
+        """Nothing waits."""
+        return []
+
+    def files(self, item: Item) -> tuple[str, ...]:
+        """The one file of an item."""
+        return (str(self._path_of(item)),)
