@@ -104,9 +104,10 @@ class ClipEncoder:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What decides the features; not the name, as one encoder may lie in two folders."""
+        """What decides the features; the name is told along, as one encoder may lie anywhere."""
         preprocess = {key: _plain(value) for key, value in asdict(self.preprocess).items()}
         return {
+            "name": self.name,
             "weights": self._weights,
             "quick_gelu": self._quick_gelu,
             "preprocess": preprocess,

@@ -69,7 +69,6 @@ SAMPLERS = _table(
     Entry("uniform N", "middles of N equal parts"),
     Entry("all", "every frame"),
     Entry("keyframes", "key frames only: fast, approximate times"),
-    Entry("msrvtt-notebook", "28 frames as the MSR-VTT prefix captioner took them"),
 )
 
 FORMATS = _table(
