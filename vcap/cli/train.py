@@ -1,0 +1,114 @@
+"""`vcap train`: captioned videos in, a model folder out."""
+
+from typing import Annotated
+
+import typer
+
+from vcap.cli import options
+from vcap.cli.boundary import pasteable
+from vcap.cli.output import echo_json, echo_plan
+from vcap.engine import registry
+
+EXAMPLE = """
+vcap download shapes:clips -o clips --limit 50
+vcap train lm --data clips/manifest.jsonl -o run --set train.steps=20
+"""
+
+Method = Annotated[
+    str,
+    typer.Argument(
+        metavar="METHOD", help=f"What to train: {', '.join(registry.METHODS)}.", show_default=False
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="NAME|FILE",
+        help="Settings: shipped, or YAML.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="MANIFEST", help="What to train on.", show_default=False),
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        metavar="STORE",
+        help="Features of the videos; default: made on the way.",
+        show_default=False,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", min=0, help="Seed of everything drawn.", show_default=False
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="auto|cpu|cuda[:N]", help="Where to train.", show_default=False
+    ),
+]
+
+
+def command(
+    method: Method,
+    *,
+    config: Config = None,
+    data: Data = None,
+    features: Features = None,
+    output: options.RequiredOutput,
+    settings: Set = None,
+    resume: Resume = False,
+    limit: options.Limit = None,
+    seed: Seed = None,
+    device: Device = None,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train a model; DIR/model is the best one, with a card that tells its scores.
+
+    An interrupted training goes on with --resume and ends with the same bytes as an unbroken one.
+    """
+    from vcap.engine.reporter import make_reporter
+    from vcap.engine.train import describe, resolve, train_method
+
+    flags = {
+        "data.train": data,
+        "data.features": features,
+        "data.limit": limit,
+        "train.seed": seed,
+        "train.device": device,
+    }
+    resolved = resolve(method, config=config, overrides=settings or (), flags=flags)
+    if dry_run:
+        echo_plan(describe(resolved, output), as_json)
+        return
+    reporter = make_reporter(quiet, verbose)
+    result = train_method(resolved, output, reporter=reporter, resume=resume, force=force)
+    if result.exit_code:
+        again = pasteable() if resume else pasteable("--resume")
+        reporter.warn(f"stopped at step {result.step} of {result.total}; go on with: {again}")
+        raise typer.Exit(result.exit_code)
+    if as_json:
+        model = str((output / "model").resolve())
+        echo_json(
+            {"id": str(output), "model": model, "step": result.step, "scores": dict(result.scores)}
+        )
+        return
+    for name, value in result.scores.items():
+        typer.echo(f"{name}\t{value:.4f}")

@@ -1,0 +1,160 @@
+"""`vcap train lm`: a small language model on captions, which a captioner can start from.
+
+Shapes: B captions, L tokens, V vocabulary.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vcap.engine.methods.export import (
+    all_tensors,
+    decay_groups,
+    write_card,
+    write_config,
+    write_weights,
+)
+from vcap.engine.run import Run
+from vcap.engine.schedule import TrainConfig
+from vcap.engine.settings import fill
+from vcap.engine.tokenizers import train_tokenizer
+from vcap.engine.training_data import Example, Splits, TokenTable, permutation
+from vcap.errors import AnnotationError, ConfigError
+from vcap.models.lm import LmConfig, build_lm
+
+
+@dataclass(frozen=True)
+class LmOptions:
+    """Options of the language model's training.
+
+    Attributes:
+        vocabulary: most token ids of the tokenizer that is learned from the captions.
+        first_position: place of the first word; a captioner puts as many prefix places before it.
+    """
+
+    vocabulary: int = 512
+    first_position: int = 1
+
+
+class LmMethod:
+    """Next-token prediction on captions, each between two end tokens."""
+
+    name = "lm"
+    best = ("perplexity", "min")
+
+    def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
+        self.config, self.run = config, run
+        self.options = fill(LmOptions, config.options, "options")
+        texts = [text for one in data.train for text in one.texts]
+        if not texts:
+            raise AnnotationError("no record of the training split has a caption")
+        self.tokenizer = train_tokenizer(texts, self.options.vocabulary)
+        sizes = fill(LmConfig, config.model, "model")
+        self.sizes = replace(sizes, vocabulary=self.tokenizer.size)
+        self.model: nn.Module = build_lm(self.sizes)
+        self.train_rows = self._table(data.train)
+        self.val_rows = self._table(data.val)
+        self.test_rows = {name: self._table(part) for name, part in data.test.items()}
+        longest = self.train_rows.longest if self.train_rows else 0
+        if longest + self.options.first_position > self.sizes.num_positions:
+            raise ConfigError(
+                f"model.num_positions: the longest caption needs {longest}, of "
+                f"{self.sizes.num_positions} positions {self.options.first_position} are taken"
+            )
+
+    def _table(self, examples: list[Example]) -> TokenTable | None:
+        """The captions of each example, end token appended; None where there are none."""
+        texts = [one.texts for one in examples if one.texts]
+        if not texts:
+            return None
+        end = self.tokenizer.end_id
+        return TokenTable(texts, lambda text: [*self.tokenizer.encode(text), end])
+
+    @property
+    def num_batches(self) -> int:
+        """Whole batches of an epoch over all captions."""
+        rows, size = len(self.train_rows or ()), self.config.train.batch_size
+        return max(1, rows // size)
+
+    def batch(self, epoch: int, index: int) -> dict[str, Tensor]:
+        """Captions of the epoch's order."""
+        assert self.train_rows is not None
+        order = permutation(self.config.train.seed, epoch, len(self.train_rows))
+        size = self.config.train.batch_size
+        return self._gather(self.train_rows, order[index * size : (index + 1) * size])
+
+    def _gather(self, table: TokenTable, rows: np.ndarray[Any, Any]) -> dict[str, Tensor]:
+        tokens, mask = table.gather(rows)  # [B, L]
+        return {"tokens": tokens, "mask": mask}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Matrices decay, vectors do not."""
+        return decay_groups(self.model)
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Mean cross-entropy of the tokens, the end included."""
+        each, mask = self._each(batch), batch["mask"]
+        return {"caption": (each * mask).sum() / mask.sum()}
+
+    def _each(self, batch: dict[str, Tensor]) -> Tensor:
+        """Cross-entropy of each token [B, L], 0 where padded."""
+        tokens = batch["tokens"]  # [B, L]
+        start = torch.full_like(tokens[:, :1], self.tokenizer.end_id)  # [B, 1]
+        read = torch.cat([start, tokens[:, :-1]], dim=1)  # [B, L]
+        places = torch.arange(read.shape[1], device=tokens.device)  # [L]
+        places = places + max(0, self.options.first_position - 1)
+        logits = self.model(input_ids=read, position_ids=places[None]).logits  # [B, L, V]
+        each = nn.functional.cross_entropy(logits.transpose(1, 2), tokens, reduction="none")
+        return each * batch["mask"]
+
+    def loss_weights(self, step: int, total: int) -> dict[str, float]:
+        """One term, as it is."""
+        return {}
+
+    def validation_metrics(self) -> dict[str, float]:
+        """Loss and perplexity a token on the validation captions."""
+        return self._perplexity(self.val_rows)
+
+    def test_metrics(self) -> dict[str, float]:
+        """The same on each test part."""
+        return {
+            f"{part}/{name}": value
+            for part, table in self.test_rows.items()
+            for name, value in self._perplexity(table).items()
+        }
+
+    def _perplexity(self, table: TokenTable | None) -> dict[str, float]:
+        if table is None:
+            return {}
+        total, count = 0.0, 0
+        device = next(self.model.parameters()).device
+        for start in range(0, len(table), 256):
+            rows = np.arange(start, min(start + 256, len(table)))
+            batch = {name: part.to(device) for name, part in self._gather(table, rows).items()}
+            total += float(self._each(batch).double().sum())
+            count += int(batch["mask"].sum())
+        return {"loss": total / count, "perplexity": math.exp(min(total / count, 700.0))}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Nothing beyond the weights."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Nothing to put back."""
+
+    def export(self, folder: Path, scores: dict[str, float]) -> None:
+        """Write weights, sizes, tokenizer and card."""
+        write_weights(folder, all_tensors(self.model), self.config)
+        content = {"model": asdict(self.sizes), "first_position": self.options.first_position}
+        write_config(folder, {"method": self.name, **content})
+        (folder / "tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
+        content = {
+            "title": "A small language model of captions",
+            "knows": "the captions of its training data, nothing else",
+        }
+        write_card(folder, self.config, scores, content)

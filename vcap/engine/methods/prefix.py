@@ -1,0 +1,334 @@
+"""`vcap train prefix`: a captioner that turns features into a language model's first words.
+
+Source: Mokady et al., "ClipCap", arXiv:2111.09734. **Departures**, each an option: all references
+take turns; the language model learns where a caption ends; it may be trained on captions
+before; a slot loss on the prefix helps at the start and is ramped down to nothing.
+Shapes: B clips, T frames, D feature width, P prefix, W language-model width, L tokens.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vcap.engine.checkpoint import save_tensors
+from vcap.engine.methods.domain import Domain, fit_domain
+from vcap.engine.methods.export import (
+    all_tensors,
+    decay_groups,
+    write_card,
+    write_config,
+    write_weights,
+)
+from vcap.engine.methods.language import Language, load_language, new_language
+from vcap.engine.methods.slots import ABSENT, SlotTable
+from vcap.engine.run import Run
+from vcap.engine.schedule import TrainConfig
+from vcap.engine.settings import fill
+from vcap.engine.training_data import (
+    Example,
+    FeatureTable,
+    Indices,
+    Splits,
+    TokenTable,
+    dice,
+    permutation,
+    with_features,
+)
+from vcap.errors import ConfigError
+from vcap.features.store import FeatureStore
+from vcap.models.generation import GenerationSettings, generate
+from vcap.models.prefix import PrefixCaptioner, PrefixConfig
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class PrefixOptions:
+    """Options of the captioner's training.
+
+    Attributes:
+        lm: folder of a trained language model or of the run that trained it, or `hf:ORG/NAME`;
+            none: one of random weights and the sizes of `lm_sizes`.
+        lm_sizes: of a language model that starts from nothing.
+        vocabulary: most token ids of the tokenizer that goes with it.
+        train_lm: whether the language model trains along; if not, only the mapper does.
+        lm_rate: what its learning rate is multiplied with.
+        first_caption_only: train on the first caption of each clip, as the original does.
+        aux_weight: weight of the slot loss at the start.
+        aux_until: share of the training after which it is gone.
+        feature_noise: noise on training features, in their standard deviations.
+        domain_width: numbers of a feature that tell known from unknown clips; 0 for all.
+        max_length: most tokens of a generated caption.
+    """
+
+    lm: str = ""
+    lm_sizes: dict[str, Any] | None = None
+    vocabulary: int = 512
+    train_lm: bool = True
+    lm_rate: float = 1.0
+    first_caption_only: bool = False
+    aux_weight: float = 0.0
+    aux_until: float = 0.5
+    feature_noise: float = 0.0
+    domain_width: int = 0
+    max_length: int = 40
+
+
+class Part:
+    """One split: its examples, features, captions and slots."""
+
+    def __init__(
+        self, examples: list[Example], stores: Sequence[FeatureStore], encode: Encode
+    ) -> None:
+        self.examples = examples
+        self.features = FeatureTable(stores, [one.record.id for one in examples])
+        self.tokens = TokenTable([one.texts for one in examples], encode)
+        self.truths = [one.meta for one in examples]
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+class Trainee(nn.Module):
+    """The captioner, and the heads of the slot loss that are not exported."""
+
+    def __init__(self, captioner: PrefixCaptioner, num_values: dict[str, int]) -> None:
+        super().__init__()
+        self.captioner = captioner
+        width = captioner.config.lm_width
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(width, count) for name, count in num_values.items()}
+        )
+
+
+class PrefixMethod:
+    """Caption loss of a prefix captioner on stored features."""
+
+    name = "prefix"
+
+    def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
+        self.config, self.run = config, run
+        self.options = fill(PrefixOptions, config.options, "options")
+        self.stores = [FeatureStore(Path(name)) for name in config.data.features]
+        train = with_features(data.train, self.stores, run.reporter)
+        val = with_features(data.val, self.stores, run.reporter)
+        self.language = self._language(train)
+        self.sizes = fill(PrefixConfig, config.model, "model")
+        encode = partial(self.language.encode, end_token=self.sizes.end_token)
+        self.train_part = Part(train, self.stores, encode)
+        self.val_part = Part(val, self.stores, encode) if val else None
+        self.test_parts = {
+            name: Part(kept, self.stores, encode)
+            for name, rows in data.test.items()
+            if (kept := with_features(rows, self.stores, run.reporter))
+        }
+        self.slots = SlotTable(self.train_part.truths, [one.texts for one in train])
+        self.best = ("mean", "max") if self.val_part and self.slots.names else ("loss", "min")
+        self.model: nn.Module = self._build()
+        self.noise_scale = self.train_part.features.spread() * self.options.feature_noise
+
+    @property
+    def captioner(self) -> PrefixCaptioner:
+        """What is exported."""
+        assert isinstance(self.model, Trainee)
+        return self.model.captioner
+
+    def _language(self, train: list[Example]) -> Language:
+        if self.options.lm:
+            return load_language(self.options.lm)
+        texts = [text for one in train for text in one.texts]
+        return new_language(texts, self.options.vocabulary, self.options.lm_sizes or {})
+
+    def _build(self) -> Trainee:
+        sizes = replace(
+            self.sizes,
+            feature_width=self.train_part.features.width,
+            clip_length=self.train_part.features.longest,
+            lm_width=self.language.sizes.width,
+        )
+        room = self.language.sizes.num_positions - sizes.prefix_length
+        if self.train_part.tokens.longest > room:
+            raise ConfigError(
+                f"options.lm: captions of up to {self.train_part.tokens.longest} tokens and a "
+                f"prefix of {sizes.prefix_length} exceed its {self.language.sizes.num_positions} "
+                "positions"
+            )
+        captioner = PrefixCaptioner(sizes, self.language.model)
+        if not self.options.train_lm:
+            captioner.freeze_lm()
+        return Trainee(captioner, self.slots.num_values if self.options.aux_weight else {})
+
+    @property
+    def num_batches(self) -> int:
+        """Whole batches of an epoch; a clip comes once an epoch."""
+        return max(1, len(self.train_part) // self.config.train.batch_size)
+
+    def batch(self, epoch: int, index: int) -> dict[str, Tensor]:
+        """Clips of the epoch's order, each with one of its captions."""
+        size, seed = self.config.train.batch_size, self.config.train.seed
+        order = permutation(seed, epoch, len(self.train_part))
+        clips = order[index * size : (index + 1) * size]
+        draw = dice(seed, epoch, index)
+        tokens = self.train_part.tokens
+        rows = tokens.first(clips) if self.options.first_caption_only else tokens.draw(clips, draw)
+        batch = self._gather(self.train_part, clips, rows)
+        if self.options.feature_noise:
+            shape = batch["features"].shape
+            noise = torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
+            batch["features"] += noise * self.noise_scale
+        return batch
+
+    def _gather(self, part: Part, clips: Indices, rows: Indices) -> dict[str, Tensor]:
+        features, times, mask = part.features.gather(clips)
+        tokens, token_mask = part.tokens.gather(rows)
+        batch = {"features": features, "times": times, "mask": mask}
+        batch |= {"tokens": tokens, "token_mask": token_mask}
+        if part is self.train_part and self.options.aux_weight:
+            batch["slots"] = torch.from_numpy(self.slots.values[clips])
+        return batch
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The language model with its own rate, everything else with the plain one."""
+        assert isinstance(self.model, Trainee)
+        rest: list[nn.Module] = [self.captioner.mapper, self.model.heads]
+        if self.captioner.convolution is not None:
+            rest.append(self.captioner.convolution)
+        groups = decay_groups(nn.ModuleList(rest))
+        return groups + decay_groups(self.captioner.lm, self.options.lm_rate)
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The caption loss, and the slot loss where it is asked for."""
+        prefix = self.captioner.prefix(batch["features"], batch["times"], batch["mask"])
+        logits = self.captioner.read(prefix, batch["tokens"], batch["token_mask"])
+        terms = {"caption": self.captioner.loss(logits, batch["tokens"], batch["token_mask"])}
+        if "slots" in batch:
+            terms["slots"] = self._slot_loss(prefix.mean(dim=1), batch["slots"])
+        return terms
+
+    def _slot_loss(self, pooled: Tensor, slots: Tensor) -> Tensor:
+        """pooled [B, W], slots [B, S] with -1 where absent -> mean cross-entropy over slots []."""
+        assert isinstance(self.model, Trainee)
+        losses = []
+        for column, head in enumerate(self.model.heads.values()):
+            wanted = slots[:, column]
+            each = nn.functional.cross_entropy(
+                head(pooled), wanted, ignore_index=ABSENT, reduction="sum"
+            )
+            losses.append(each / (wanted != ABSENT).sum().clamp(min=1))
+        return torch.stack(losses).mean()
+
+    def loss_weights(self, step: int, total: int) -> dict[str, float]:
+        """The slot loss fades out evenly."""
+        done = step / max(1.0, self.options.aux_until * total)
+        return {"slots": self.options.aux_weight * max(0.0, 1.0 - done)}
+
+    def validation_metrics(self) -> dict[str, float]:
+        """Loss, and what generated captions say of the slots."""
+        return {} if self.val_part is None else self._scores(self.val_part)
+
+    def test_metrics(self) -> dict[str, float]:
+        """The same on each test part, beside what the most frequent values would reach."""
+        scores: dict[str, float] = {}
+        for name, part in self.test_parts.items():
+            scores |= {f"{name}/{key}": value for key, value in self._scores(part).items()}
+            baseline = self.slots.majority(part.truths)
+            scores |= {f"{name} majority/{key}": value for key, value in baseline.items()}
+        return scores
+
+    def _scores(self, part: Part) -> dict[str, float]:
+        scores = {"loss": self._loss(part)}
+        if self.slots.names:
+            scores |= self.slots.accuracy(self.captions(part), part.truths)
+        return scores
+
+    def _loss(self, part: Part) -> float:
+        """Mean caption loss over the clips' first captions."""
+        total, count = 0.0, 0
+        for batch in self._batches(part):
+            logits = self.captioner(
+                batch["features"],
+                batch["times"],
+                batch["mask"],
+                batch["tokens"],
+                batch["token_mask"],
+            )
+            loss = self.captioner.loss(logits, batch["tokens"], batch["token_mask"])
+            num_tokens = int(batch["token_mask"].sum())
+            total, count = total + float(loss) * num_tokens, count + num_tokens
+        return total / count
+
+    def captions(self, part: Part) -> list[str]:
+        """One generated caption a clip."""
+        settings = GenerationSettings(strategy="greedy", max_length=self.options.max_length)
+        texts = []
+        for batch in self._batches(part):
+            prefix = self.captioner.prefix(batch["features"], batch["times"], batch["mask"])
+            stop = [self.language.stop_id(self.sizes.end_token)]
+            for words in generate(self.captioner.reader(), prefix, stop, settings):
+                texts.append(self.language.tokenizer.decode(words[0].ids))
+        return texts
+
+    def _batches(self, part: Part) -> Any:
+        device = next(self.model.parameters()).device
+        for start in range(0, len(part), 64):
+            clips = np.arange(start, min(start + 64, len(part)))
+            batch = self._gather(part, clips, part.tokens.first(clips))
+            yield {name: tensor.to(device) for name, tensor in batch.items()}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Nothing beyond the weights."""
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Nothing to put back."""
+
+    def export(self, folder: Path, scores: dict[str, float]) -> None:
+        """Write weights, sizes, tokenizer, what the model knows, and the card."""
+        write_weights(folder, all_tensors(self.captioner), self.config)
+        domain = self._domain()
+        tensors = {"mean": domain.mean, "whitening": domain.whitening}
+        save_tensors(tensors, folder / "domain.safetensors")
+        made_from = {"name": self.config.encoder, **self.stores[0].fingerprint}
+        write_config(
+            folder,
+            {
+                "method": self.name,
+                "model": asdict(self.captioner.config),
+                "lm": asdict(self.language.sizes),
+                "encoder": made_from,
+                "sampler": self.config.sampler,
+                "end_token": self.captioner.config.end_token,
+                "domain": {"threshold": domain.threshold},
+            },
+        )
+        (folder / "tokenizer.json").write_text(self.language.tokenizer.to_json(), encoding="utf-8")
+        card = {
+            "title": "A prefix captioner",
+            "knows": "videos and words like those of its training data, nothing else",
+            "departures": self._departures(),
+        }
+        write_card(folder, self.config, scores, card)
+
+    def _domain(self) -> Domain:
+        held_out = self.val_part.features.clip_means() if self.val_part else None
+        clips = self.train_part.features.clip_means()
+        return fit_domain(clips, held_out, self.options.domain_width)
+
+    def _departures(self) -> list[str]:
+        sizes, options = self.captioner.config, self.options
+        told = {
+            "the end of a caption is learned as a token": sizes.end_token,
+            "all references of a clip take turns": not options.first_caption_only,
+            "frame times are added to the frame tokens": sizes.frame_times,
+            f"a convolution over {sizes.temporal_kernel} frames": sizes.temporal_kernel > 0,
+            "the language model was trained on captions first": bool(options.lm),
+            f"a slot loss of weight {options.aux_weight}, gone after {options.aux_until:.0%} of "
+            "the training": options.aux_weight > 0,
+        }
+        return [sentence for sentence, is_so in told.items() if is_so]

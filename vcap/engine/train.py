@@ -1,0 +1,185 @@
+"""`train`: a config and manifests in, a run folder with a model in it out."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vcap.engine import registry
+from vcap.engine.fingerprint import differences
+from vcap.engine.interrupt import StopRequest
+from vcap.engine.reporter import Reporter
+from vcap.engine.run import Run, open_run
+from vcap.engine.schedule import TrainConfig
+from vcap.engine.settings import dump_yaml, load_settings, parse_yaml
+from vcap.errors import ConfigError, UsageError
+
+FREE = {"train.device", "train.keep"}  # may differ between the parts of one run
+MADE = ("checkpoints", "plots", "model", "metrics.jsonl", "timing.jsonl", "scores.json")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a training ended.
+
+    Attributes:
+        done_before: nothing was done, as the run was finished already.
+        exit_code: 130 or 143 where it was interrupted.
+    """
+
+    folder: Path
+    step: int
+    total: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+    done_before: bool = False
+    exit_code: int = 0
+
+
+def resolve(
+    method: str,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> TrainConfig:
+    """The whole config of a training, from a file, the environment and the command line.
+
+    Args:
+        flags: dotted key -> value of other options; None leaves a key alone.
+
+    Raises:
+        UsageError: there is no such method, or nothing to train on.
+        ConfigError: a key is unknown, a value wrong, or the file is for another method.
+    """
+    registry.find(registry.METHODS, method, "method")
+    given = [f"{key}={json.dumps(v)}" for key, v in (flags or {}).items() if v is not None]
+    extra = [] if config else [f"method={method}"]
+    settings = load_settings(TrainConfig, config=config, overrides=[*extra, *overrides, *given])
+    if settings.method != method:
+        raise ConfigError(
+            f"{config} is for the method {settings.method}",
+            hint=f"vcap train {settings.method} -c {config}",
+        )
+    if not settings.data.train:
+        raise UsageError(
+            "nothing to train on", hint=f"vcap train {method} --data MANIFEST.jsonl -o RUN"
+        )
+    return settings
+
+
+def train_method(
+    settings: TrainConfig,
+    output: Path,
+    *,
+    reporter: Reporter,
+    resume: bool = False,
+    force: bool = False,
+    stop: StopRequest | None = None,
+) -> TrainResult:
+    """Train in a folder, go on where an interrupted training stopped, or say that all is done.
+
+    Args:
+        resume: go on from the newest checkpoint.
+        force: start over; with `resume`, go on although the config differs.
+
+    Raises:
+        UsageError: the folder holds an unfinished run, and `resume` is not given.
+        ConfigError: the folder holds a run of another config.
+    """
+    refuse_other_config(settings, output, force)
+    if not force and (output / "model").is_dir():
+        reporter.info(f"nothing to do: {output} holds the finished model")
+        return _finished(output)
+    if not (resume or force) and (output / "metrics.jsonl").exists():
+        raise UsageError(
+            f"{output} holds an unfinished run",
+            hint=f"vcap train {settings.method} -o {output} --resume, with the same options",
+        )
+    device = settings.train.device
+    with open_run(
+        output, settings, reporter=reporter, device=device, seed=settings.train.seed, stop=stop
+    ) as run:
+        if force and not resume:
+            _clear(output)
+        return _train(settings, run)
+
+
+def _train(settings: TrainConfig, run: Run) -> TrainResult:
+    import torch
+
+    from vcap.engine.trainer import train
+    from vcap.engine.training_data import load_splits
+
+    if settings.train.threads:
+        torch.set_num_threads(settings.train.threads)
+    splits = load_splits(settings.data)
+    sizes = {"train": len(splits.train), "val": len(splits.val)}
+    sizes |= {name: len(part) for name, part in splits.test.items()}
+    run.reporter.info("records: " + ", ".join(f"{name} {n}" for name, n in sizes.items()))
+    entry = registry.find(registry.METHODS, settings.method, "method")
+    method = registry.load(entry)(settings, splits, run)
+    outcome = train(method, settings.train, run)
+    code = run.stop.exit_code if outcome.interrupted else 0
+    return TrainResult(run.folder, outcome.step, outcome.total, outcome.scores, exit_code=code)
+
+
+def refuse_other_config(settings: TrainConfig, output: Path, force: bool) -> None:
+    """Compare with the config that the folder was made by.
+
+    Raises:
+        ConfigError: they differ in what decides the result; the keys are named.
+    """
+    path = output / "config.yaml"
+    if force or not path.is_file():
+        return
+    there = _flat(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
+    here = _flat(parse_yaml(dump_yaml(settings), "settings"))
+    found = [line for line in differences(here, there) if line.partition(":")[0] not in FREE]
+    if found:
+        raise ConfigError(
+            f"{output} holds a run of another config; " + "; ".join(found),
+            hint="another folder with -o, or --force to start over in this one",
+        )
+
+
+def _flat(values: Any, above: str = "") -> dict[str, Any]:
+    """Nested settings under dotted keys."""
+    if not isinstance(values, Mapping):
+        return {above.removesuffix("."): values}
+    return {
+        key: value
+        for name, inner in values.items()
+        for key, value in _flat(inner, f"{above}{name}.").items()
+    }
+
+
+def _finished(output: Path) -> TrainResult:
+    content = json.loads((output / "scores.json").read_text(encoding="utf-8"))
+    step = int(content["step"])
+    return TrainResult(output, step, step, content["scores"], done_before=True)
+
+
+def _clear(output: Path) -> None:
+    for name in MADE:
+        path = output / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def describe(settings: TrainConfig, output: Path) -> dict[str, Any]:
+    """What a dry run tells: where, on how many records, and the resolved settings."""
+    from vcap.engine.training_data import load_splits
+
+    splits = load_splits(settings.data)
+    return {
+        "method": settings.method,
+        "output": str(output),
+        "train": len(splits.train),
+        "val": len(splits.val),
+        "test": {name: len(part) for name, part in splits.test.items()},
+        "settings": settings.model_dump(mode="json"),
+    }

@@ -1,0 +1,362 @@
+"""The one training loop: every method brings batches and losses, nothing else loops.
+
+A batch is a pure function of (epoch, index), so the place in the data is one number, the step.
+With weights, moments and random states of a checkpoint that makes a resumed run end with the
+same bytes as an unbroken one. Clock readings therefore stay out of metrics.jsonl; they are in
+timing.jsonl.
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vcap.engine.checkpoint import (
+    list_checkpoints,
+    load_optimizer,
+    load_tensors,
+    optimizer_tensors,
+    prune_checkpoints,
+    random_states,
+    read_state,
+    read_tensors,
+    restore_random_states,
+    saved_tensors,
+    sweep_checkpoints,
+    write_checkpoint,
+)
+from vcap.engine.files import output_errors, write_atomic
+from vcap.engine.methods import Method, Objective
+from vcap.engine.reporter import Reporter
+from vcap.engine.run import Run
+from vcap.engine.schedule import TrainSettings, is_due, learning_rate_scale, total_steps
+from vcap.errors import ConfigError
+
+
+@dataclass
+class Position:
+    """Where a run stands; all of it goes into a checkpoint."""
+
+    step: int = 0
+    best_step: int | None = None
+    best_score: float | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    step: int
+    total: int
+    best_step: int | None
+    scores: dict[str, float]
+    interrupted: bool = False
+
+
+class MetricsLog:
+    """metrics.jsonl: appended to, cut back to the checkpoint when a run goes on."""
+
+    def __init__(self, path: Path, num_bytes: int) -> None:
+        self.path = path
+        with output_errors(path):
+            path.touch()
+            os.truncate(path, num_bytes)
+            self._stream = path.open("ab")
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Append one line."""
+        with output_errors(self.path):
+            self._stream.write(json.dumps(values).encode() + b"\n")
+            self._stream.flush()
+
+    def sync(self) -> int:
+        """Make all lines durable; gives their number of bytes."""
+        os.fsync(self._stream.fileno())
+        return self._stream.tell()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+class Trainer:
+    """One run of one method; `fit` goes from the newest checkpoint to the end."""
+
+    def __init__(self, method: Method, settings: TrainSettings, run: Run) -> None:
+        if method.num_batches < 1:
+            raise ConfigError("there is no training data for a single batch")
+        self.method, self.settings, self.run = method, settings, run
+        self.reporter: Reporter = run.reporter
+        self.folder = Path(run.folder)
+        self.checkpoints = self.folder / "checkpoints"
+        self.accelerator = make_accelerator(settings, run.device)
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.batches_per_epoch = max(1, method.num_batches // self.world)
+        self.total = total_steps(settings, self.batches_per_epoch)
+        per_epoch = max(1, self.batches_per_epoch // settings.accumulation)
+        self.validate_every = settings.validate_every or per_epoch
+        self.checkpoint_every = settings.checkpoint_every or self.validate_every
+        self.position = Position()
+        method.model.to(self.accelerator.device)
+        self.groups = method.parameter_groups()
+        self.optimizer = make_optimizer(self.groups, settings)
+        self.names = {id(weight): name for name, weight in method.model.named_parameters()}
+        self.objective, self.prepared = self.accelerator.prepare(Objective(method), self.optimizer)
+
+    def fit(self) -> Outcome:
+        """Train to the end or to a request to stop, then export the best model."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.log = MetricsLog(self.folder / "metrics.jsonl", self._resume())
+        self.timing = MetricsLog(self.folder / "timing.jsonl", _size(self.folder / "timing.jsonl"))
+        self.timing.write({"event": "start", "step": self.position.step})
+        try:
+            with self.reporter.task("train", self.total, "steps") as task:
+                task.advance(self.position.step)
+                for _ in self._steps():
+                    task.advance(1)
+            return self._finish()
+        finally:
+            self.log.close()
+            self.timing.close()
+
+    def _steps(self) -> Iterator[int]:
+        self.objective.train()
+        self._clock = time.perf_counter()
+        while self.position.step < self.total and not self._stopping():
+            self._step()
+            step = self.position.step
+            if is_due(step, self.settings.log_every, self.total):
+                self._write_log()
+            improved = is_due(step, self.validate_every, self.total) and self._validate()
+            if improved or is_due(step, self.checkpoint_every, self.total):
+                self._save()
+            yield step
+
+    def _stopping(self) -> bool:
+        return bool(self.run.stop is not None and self.run.stop.requested)
+
+    def _step(self) -> None:
+        """One optimiser step over `accumulation` batches."""
+        settings, step = self.settings, self.position.step
+        rate = settings.learning_rate * learning_rate_scale(settings, step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        for part in range(settings.accumulation):
+            batch = self._batch(step * settings.accumulation + part)
+            with self.accelerator.accumulate(self.objective):
+                terms = self.objective(batch)
+                loss = self._total(terms)
+                self.accelerator.backward(loss)
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        norm = self.accelerator.clip_grad_norm_(weights, settings.clip_norm or math.inf)
+        self._count(terms, loss, norm)
+        self.prepared.step()
+        self.prepared.zero_grad()
+        self.position.step += 1
+
+    def _batch(self, number: int) -> Any:
+        from accelerate.utils import send_to_device
+
+        epoch, index = divmod(number, self.batches_per_epoch)
+        batch = self.method.batch(epoch, index * self.world + self.rank)
+        return send_to_device(batch, self.accelerator.device)
+
+    def _total(self, terms: dict[str, Tensor]) -> Tensor:
+        weights = self.method.loss_weights(self.position.step, self.total)
+        parts = [terms[name] * weights.get(name, 1.0) for name in terms]
+        return torch.stack(parts).sum()
+
+    def _count(self, terms: dict[str, Tensor], loss: Tensor, norm: Tensor) -> None:
+        """Add to the means of the next log line; refuse numbers that are none."""
+        names = ["loss", "gradient_norm", *(f"loss/{name}" for name in terms if len(terms) > 1)]
+        tensors = [loss, norm, *(terms.values() if len(terms) > 1 else ())]
+        values = torch.stack([tensor.detach().float() for tensor in tensors]).tolist()
+        numbers = dict(zip(names, values, strict=True))
+        bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+        if bad:
+            shown = ", ".join(f"{name} {numbers[name]}" for name in bad)
+            raise ConfigError(
+                f"training left the finite numbers at step {self.position.step + 1}: {shown}; "
+                f"nothing of this step was saved",
+                hint=f"vcap train {self.method.name} -o {self.folder} --resume --force "
+                f"--set train.learning_rate={self.settings.learning_rate / 3:.2g}",
+            )
+        for name, value in numbers.items():
+            self.position.sums[name] = self.position.sums.get(name, 0.0) + value
+        self.position.count += 1
+
+    def _write_log(self) -> None:
+        position = self.position
+        rate = learning_rate_scale(self.settings, position.step - 1, self.total)
+        means = {name: value / position.count for name, value in position.sums.items()}
+        self.log.write(
+            {
+                "step": position.step,
+                "epoch": (position.step - 1) * self.settings.accumulation // self.batches_per_epoch,
+                "learning_rate": self.settings.learning_rate * rate,
+                **means,
+            }
+        )
+        seconds = time.perf_counter() - self._clock
+        self.timing.write({"step": position.step, "steps": position.count, "seconds": seconds})
+        self.reporter.detail(f"step {position.step}: loss {means['loss']:.4f}")
+        position.sums, position.count = {}, 0
+        self._clock = time.perf_counter()
+
+    def _validate(self) -> bool:
+        """Write the validation metrics; whether they are the best so far."""
+        self.objective.eval()
+        with torch.no_grad():
+            metrics = self.method.validation_metrics()
+        self.objective.train()
+        if not metrics:
+            return False
+        self.log.write(
+            {"step": self.position.step} | {f"val/{name}": metrics[name] for name in metrics}
+        )
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self.reporter.info(f"step {self.position.step}: val {shown}")
+        self._clock = time.perf_counter()
+        return self._is_best(metrics)
+
+    def _is_best(self, metrics: dict[str, float]) -> bool:
+        name, direction = self.method.best
+        score, best = metrics[name], self.position.best_score
+        better = best is None or (score > best if direction == "max" else score < best)
+        if better and math.isfinite(score):
+            self.position.best_step, self.position.best_score = self.position.step, score
+            return True
+        return False
+
+    def _save(self) -> None:
+        """Commit a checkpoint of this step."""
+        if self.accelerator.is_main_process:
+            position = self.position
+            state = {
+                "position": vars(position),
+                "metrics_bytes": self.log.sync(),
+                "random": random_states(),
+                "extra": self.method.extra_state(),
+            }
+            moments = optimizer_tensors(self.optimizer, self.names)
+            tensors = saved_tensors(self.method.model)
+            write_checkpoint(self.checkpoints, position.step, tensors, moments, state)
+            self._prune()
+        self.accelerator.wait_for_everyone()
+
+    def _prune(self) -> None:
+        prune_checkpoints(
+            self.checkpoints,
+            self.settings.keep,
+            self.position.best_step,
+            self.checkpoint_every,
+            self.total,
+        )
+
+    def _resume(self) -> int:
+        """Take up the newest checkpoint, if any; gives the length of its metrics.jsonl."""
+        sweep_checkpoints(self.checkpoints)
+        found = list_checkpoints(self.checkpoints)
+        if not found:
+            return 0
+        path = found[max(found)]
+        state = read_state(path)
+        self.position = Position(**state["position"])
+        load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
+        load_optimizer(self.optimizer, self.names, read_tensors(path / "optimizer.safetensors"))
+        self.method.load_extra_state(state["extra"])
+        restore_random_states(state["random"])
+        self._prune()
+        self.reporter.info(f"going on from step {self.position.step} of {self.total}")
+        return int(state["metrics_bytes"])
+
+    def _finish(self) -> Outcome:
+        position = self.position
+        if position.step < self.total:
+            if position.step not in list_checkpoints(self.checkpoints):
+                self._save()
+            return Outcome(position.step, self.total, position.best_step, {}, interrupted=True)
+        if self.accelerator.is_main_process:
+            scores = self._export()
+        else:
+            scores = {}
+        self.accelerator.wait_for_everyone()
+        return Outcome(position.step, self.total, position.best_step, scores)
+
+    def _export(self) -> dict[str, float]:
+        """Score the best weights on test, write scores, plot and, last of all, model/."""
+        from vcap.reports.plot import write_loss_plot
+
+        best = self.position.best_step or self.position.step
+        path = list_checkpoints(self.checkpoints)[best]
+        load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
+        self.objective.eval()
+        with torch.no_grad():
+            if self.settings.weights == "fp16":
+                round_weights(self.method.model)
+            scores = self.method.test_metrics()
+            if self.position.best_score is not None:
+                scores = {f"val/{self.method.best[0]}": self.position.best_score, **scores}
+            content = {"step": best, "scores": scores}
+            write_atomic(self.folder / "scores.json", json.dumps(content, indent=2).encode())
+            write_loss_plot(self.folder / "metrics.jsonl", self.folder / "plots" / "loss.png")
+            partial, target = self.folder / ".vcap-model.part", self.folder / "model"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            self.method.export(partial, scores)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        return scores
+
+
+def round_weights(model: nn.Module) -> None:
+    """Round every weight to float16, so that scores are those of the exported model."""
+    for weight in model.parameters():
+        weight.copy_(weight.half().to(weight.dtype))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def make_accelerator(settings: TrainSettings, device: torch.device) -> Any:
+    """Accelerate for one device, or for as many as torchrun started."""
+    from accelerate import Accelerator
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
+        torch.cuda.set_device(device)
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="bf16" if settings.precision == "bf16" else "no",
+        gradient_accumulation_steps=settings.accumulation,
+    )
+
+
+def make_optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW over the method's groups; the fused step, which small models gain most from."""
+    filled = [{"lr_scale": 1.0, "weight_decay": settings.weight_decay, **group} for group in groups]
+    return torch.optim.AdamW(
+        filled, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True
+    )
+
+
+def train(method: Method, settings: TrainSettings, run: Run) -> Outcome:
+    """Train a method in a run's folder, from its newest checkpoint where it has one.
+
+    Raises:
+        ConfigError: a loss is not finite, or there is no data.
+        OutputError: the folder cannot be written.
+    """
+    return Trainer(method, settings, run).fit()

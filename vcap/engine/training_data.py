@@ -1,0 +1,319 @@
+"""Training data in memory, laid out so that a batch is a gather by index.
+
+Shapes: N clips, T frames, H W pixels, D feature width, C captions, L tokens, B batch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vcap.data.manifest import read_manifest, resolve_path
+from vcap.data.records import Record
+from vcap.engine.files import ensure_folder, replacing
+from vcap.engine.fingerprint import digest
+from vcap.engine.reporter import Reporter
+from vcap.engine.schedule import DataSettings
+from vcap.errors import AnnotationError, FeatureError, InputError, VideoError
+from vcap.features.store import FeatureStore
+from vcap.types import Segment
+from vcap.video.decode import Size, read_frames
+from vcap.video.sample import Sampler
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record with the absolute path of its video."""
+
+    record: Record
+    path: Path
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The record's true slots and whatever else its source says."""
+        return dict(self.record.meta or {})
+
+    @property
+    def texts(self) -> list[str]:
+        """All captions, verbatim."""
+        return [caption.text for caption in self.record.captions or ()]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Examples by use; `test` holds the ordinary ones under "test", others under their name."""
+
+    train: list[Example]
+    val: list[Example]
+    test: dict[str, list[Example]]
+
+    @property
+    def everything(self) -> list[Example]:
+        """All examples, train first."""
+        return [*self.train, *self.val, *(one for part in self.test.values() for one in part)]
+
+
+def load_splits(settings: DataSettings) -> Splits:
+    """Read the manifests and deal their records to train, val and test.
+
+    Raises:
+        AnnotationError: a manifest is wrong, or nothing in it is for training.
+    """
+    parts = _parts(settings.train, "train")
+    if not parts.get("train"):
+        raise _none_of("train", settings.train, parts)
+    for use, paths in (("val", settings.val), ("test", settings.test)):
+        if paths:
+            own = {name: rows for name, rows in _parts(paths, use).items() if _use(name) == use}
+            if not own:
+                raise _none_of(use, paths, _parts(paths, use))
+            parts = {name: rows for name, rows in parts.items() if _use(name) != use} | own
+    parts = {name: rows[: settings.limit] for name, rows in sorted(parts.items())}
+    test = {name: rows for name, rows in parts.items() if _use(name) == "test"}
+    return Splits(parts["train"], parts.get("val", []), test)
+
+
+def _none_of(use: str, paths: Sequence[str], parts: dict[str, list[Example]]) -> AnnotationError:
+    found = ", ".join(sorted(parts)) or "none"
+    where = ", ".join(paths) or f"data.{use}"
+    return AnnotationError(f"{where}: no record of split {use}; splits found: {found}")
+
+
+def _use(part: str) -> str:
+    """What a split is for: every one that is neither train nor val is for a test."""
+    return part if part in ("train", "val") else "test"
+
+
+def _parts(paths: Iterable[str], default: str) -> dict[str, list[Example]]:
+    """Examples by split; what is marked as novel stands apart from the rest of a test split."""
+    parts: dict[str, list[Example]] = {}
+    for example in _read(paths):
+        split = example.record.split or default
+        if _use(split) == "test" and example.meta.get("novel") is True:
+            split = f"{split}/novel"
+        parts.setdefault(split, []).append(example)
+    return parts
+
+
+def _read(paths: Iterable[str]) -> list[Example]:
+    examples = []
+    for name in paths:
+        manifest = Path(name)
+        for record in read_manifest(manifest):
+            examples.append(Example(record, resolve_path(record, manifest.parent.absolute())))
+    return examples
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, count: int) -> Indices:
+    """The order of an epoch: the same for the same seed and epoch, whatever came before."""
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    order.flags.writeable = False  # shared by all who ask
+    return order
+
+
+def dice(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """Draws for one batch that depend on nothing but its place."""
+    return np.random.default_rng((seed, epoch, index, 1))
+
+
+class TokenTable:
+    """All captions as one padded matrix, with the rows of each clip side by side."""
+
+    def __init__(self, texts: Sequence[Sequence[str]], encode: Callable[[str], list[int]]) -> None:
+        """texts: the captions of each clip, at least one each."""
+        empty = [number for number, own in enumerate(texts) if not own]
+        if empty:
+            raise ValueError(f"clip {empty[0]} has no caption")
+        rows = [encode(text) for own in texts for text in own]
+        self.lengths = np.array([len(row) for row in rows], dtype=np.int64)  # [C]
+        self.tokens = np.zeros((len(rows), int(self.lengths.max())), dtype=np.int32)  # [C, L]
+        for number, row in enumerate(rows):
+            self.tokens[number, : len(row)] = row
+        self.counts = np.array([len(own) for own in texts], dtype=np.int64)  # [N]
+        self.starts = np.cumsum(self.counts) - self.counts  # [N]
+
+    def __len__(self) -> int:
+        """Number of captions."""
+        return len(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest caption."""
+        return int(self.tokens.shape[1])
+
+    def draw(self, clips: Indices, generator: np.random.Generator) -> Indices:
+        """One caption row [B] for each of the clips [B]."""
+        return self.starts[clips] + generator.integers(self.counts[clips])
+
+    def first(self, clips: Indices) -> Indices:
+        """The first caption's row [B] of each of the clips [B]."""
+        return self.starts[clips]
+
+    def gather(self, rows: Indices) -> tuple[Tensor, Tensor]:
+        """Caption rows [B] -> tokens [B, L] int64 and mask [B, L], as long as the longest."""
+        lengths = self.lengths[rows]
+        longest = int(lengths.max())
+        tokens = torch.from_numpy(self.tokens[rows, :longest].astype(np.int64))
+        mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
+        return tokens, mask
+
+
+class FeatureTable:
+    """Features of all clips in one float16 matrix in memory."""
+
+    def __init__(self, stores: Sequence[FeatureStore], ids: Sequence[str]) -> None:
+        rows, times = zip(*(_stored(stores, name) for name in ids), strict=True)
+        self.lengths = np.array([len(row) for row in rows], dtype=np.int64)  # [N]
+        shape = (len(rows), int(self.lengths.max()))
+        self.features = np.zeros((*shape, rows[0].shape[1]), dtype=np.float16)  # [N, T, D]
+        self.times = np.zeros(shape, dtype=np.float32)  # [N, T]
+        for number, (row, when) in enumerate(zip(rows, times, strict=True)):
+            self.features[number, : len(row)] = row
+            self.times[number, : len(row)] = when
+        if not np.isfinite(self.features).all():
+            bad = next(name for name, row in zip(ids, rows, strict=True) if not _finite(row))
+            raise FeatureError(f"the features of {bad} hold numbers that are not finite")
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return int(self.features.shape[2])
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest clip."""
+        return int(self.features.shape[1])
+
+    def clip_means(self) -> Tensor:
+        """Every clip's features averaged over its frames [N, D]."""
+        total = self.features.sum(axis=1, dtype=np.float32)  # [N, D]
+        return torch.from_numpy(total / self.lengths[:, None].astype(np.float32))
+
+    def spread(self) -> Tensor:
+        """Standard deviation of each number of a feature over some of the clips [D]."""
+        some = self.features[:256].astype(np.float32)  # [n, T, D]
+        return torch.from_numpy(some.std(axis=(0, 1)))
+
+    def gather(self, clips: Indices) -> tuple[Tensor, Tensor, Tensor]:
+        """Clips [B] -> features [B, T, D] float32, times [B, T], mask [B, T]."""
+        lengths = self.lengths[clips]
+        longest = int(lengths.max())
+        features = torch.from_numpy(self.features[clips, :longest]).float()
+        times = torch.from_numpy(self.times[clips, :longest])
+        mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
+        return features, times, mask
+
+
+def _finite(row: npt.NDArray[Any]) -> bool:
+    return bool(np.isfinite(row.astype(np.float16)).all())
+
+
+def _stored(stores: Sequence[FeatureStore], name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    for store in stores:
+        if name in store:
+            return store.features(name), store.times(name)
+    raise FeatureError(f"no features of {name} in {len(stores)} feature store(s)")
+
+
+def with_features(
+    examples: Sequence[Example], stores: Sequence[FeatureStore], reporter: Reporter
+) -> list[Example]:
+    """The examples that have captions and features; says how many have not.
+
+    Raises:
+        FeatureError: none has.
+    """
+    kept = [
+        one for one in examples if one.texts and any(one.record.id in store for store in stores)
+    ]
+    if examples and not kept:
+        raise FeatureError(f"none of {len(examples)} records has both captions and features")
+    if len(kept) < len(examples):
+        reporter.warn(f"{len(examples) - len(kept)} records without captions or features left out")
+    return kept
+
+
+class FrameTable:
+    """Decoded frames of all clips, [N, T, H, W, 3] uint8, in memory or memory-mapped."""
+
+    def __init__(self, frames: npt.NDArray[np.uint8]) -> None:
+        self.frames = frames
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        return int(self.frames.shape[1])
+
+    def gather(self, clips: Indices, places: Indices) -> Tensor:
+        """Frame `places` [B] of the clips [B] -> [B, H, W, 3] uint8."""
+        return torch.from_numpy(self.frames[clips, places])
+
+
+def decode_table(
+    examples: Sequence[Example], num_frames: int, side: int, cache: str | None, reporter: Reporter
+) -> FrameTable:
+    """Decode `num_frames` frames of every example, or read them back from an earlier run's cache.
+
+    Raises:
+        VideoError: a video cannot be decoded.
+        InputError: there is nothing to decode.
+    """
+    if not examples:
+        raise InputError("no videos to decode")
+    work = partial(_frames, num_frames=num_frames, side=side)
+    if cache is None:
+        return FrameTable(np.stack(list(_decoded(examples, work, reporter))))
+    path = ensure_folder(Path(cache)) / f"frames-{_digest(examples, num_frames, side)}.npy"
+    if not path.is_file():
+        shape = (len(examples), num_frames, side, side, 3)
+        with replacing(path) as partial_path:
+            table = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
+            for number, frames in enumerate(_decoded(examples, work, reporter)):
+                table[number] = frames
+            table.flush()
+            del table
+    return FrameTable(np.load(path, mmap_mode="r"))
+
+
+def _digest(examples: Sequence[Example], num_frames: int, side: int) -> str:
+    stats = [one.path.stat() for one in examples]
+    files = [
+        [str(one.path), stat.st_size, stat.st_mtime_ns, one.record.segment]
+        for one, stat in zip(examples, stats, strict=True)
+    ]
+    return digest({"files": files, "num_frames": num_frames, "side": side})
+
+
+def _decoded(
+    examples: Sequence[Example],
+    work: Callable[[Example], npt.NDArray[np.uint8]],
+    reporter: Reporter,
+) -> Iterator[npt.NDArray[np.uint8]]:
+    with (
+        ThreadPoolExecutor(2) as pool,
+        reporter.task("decode", len(examples), "videos") as task,
+    ):
+        for start in range(0, len(examples), 512):
+            for frames in pool.map(work, examples[start : start + 512]):
+                task.advance(1)
+                yield frames
+
+
+def _frames(example: Example, num_frames: int, side: int) -> npt.NDArray[np.uint8]:
+    """[T, H, W, 3] of one example, T times the same picture for an image."""
+    if not example.path.is_file():
+        raise VideoError(f"no such file: {example.path} (record {example.record.id})")
+    segment = Segment(*example.record.segment) if example.record.segment else None
+    size = Size(width=side, height=side)
+    sampler = Sampler("uniform", num_frames)
+    return read_frames(example.path, sampler, segment=segment, size=size).pixels
