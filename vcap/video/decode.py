@@ -6,6 +6,7 @@ allow that (damage, times that are missing or go backwards) it is decoded from s
 Shapes: T frames, H W pixels.
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -323,7 +324,7 @@ def _nothing_decodes(path: Path, tally: Tally) -> VideoError:
         return VideoError(f"{path}: the file has a video stream but no pictures in it")
     return VideoError(
         f"{path}: no frame decodes; {tally.num_damaged} of {tally.num_packets} packets are damaged",
-        hint=f"ffmpeg -v error -i {path} -f null -",
+        hint=f"ffmpeg -v error -i {shlex.quote(str(path))} -f null -",
     )
 
 

@@ -1,6 +1,7 @@
 """Open a video file and read its packets, whatever damage they carry."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def open_video(path: Path, stream: int | None = None) -> Iterator[Source]:
         reason = getattr(error, "strerror", None) or error
         raise VideoError(
             f"{path}: not a video, or its head is damaged or missing ({reason})",
-            hint=f"ffprobe {path}",
+            hint=f"ffprobe {_quoted(path)}",
         ) from error
     with container:
         chosen = _find_stream(path, container, stream)
@@ -97,20 +98,29 @@ def open_video(path: Path, stream: int | None = None) -> Iterator[Source]:
         yield Source(path, container, chosen)
 
 
+def _quoted(path: Path) -> str:
+    """The path as a shell takes it."""
+    return shlex.quote(str(path))
+
+
 def _check_file(path: Path) -> None:
     """Say plainly what is wrong with the file before a demuxer guesses."""
     try:
         if not path.exists():
-            raise VideoError(f"{path}: no such file", hint=f"ls {path.parent}")
+            raise VideoError(f"{path}: no such file", hint=f"ls {_quoted(path.parent)}")
         if path.is_dir():
-            raise VideoError(f"{path}: a folder, not a video", hint=f"ls {path}")
+            raise VideoError(f"{path}: a folder, not a video", hint=f"ls {_quoted(path)}")
         if not path.is_file():
             raise VideoError(f"{path}: neither a file nor a folder, so it cannot be read twice")
         with path.open("rb") as file:
             if not file.read(1):
-                raise VideoError(f"{path}: the file is empty; get it again", hint=f"ls -l {path}")
+                raise VideoError(
+                    f"{path}: the file is empty; get it again", hint=f"ls -l {_quoted(path)}"
+                )
     except PermissionError as error:
-        raise VideoError(f"{path}: no permission to read it", hint=f"chmod u+r {path}") from error
+        raise VideoError(
+            f"{path}: no permission to read it", hint=f"chmod u+r {_quoted(path)}"
+        ) from error
     except (OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be read ({error})") from error
 
@@ -128,7 +138,9 @@ def _find_stream(
     ]
     if not videos:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-        raise VideoError(f"{path}: no video in it, only {', '.join(kinds)}", hint=f"ffprobe {path}")
+        raise VideoError(
+            f"{path}: no video in it, only {', '.join(kinds)}", hint=f"ffprobe {_quoted(path)}"
+        )
     if number is None:
         best = container.streams.best("video")
         return best if best in videos else videos[0]
