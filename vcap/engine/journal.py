@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vcap.engine.files import ensure_folder, output_errors, sync
+from vcap.engine.fingerprint import canonical
 from vcap.engine.lock import PRIVATE
 
 Status = Literal["done", "failed", "bug"]
@@ -44,7 +45,7 @@ class Entry:
 
     def is_about(self, identity: Mapping[str, Any], fingerprint: str) -> bool:
         """Whether it was this input with these settings."""
-        same_input = dict(self.identity) == json.loads(json.dumps(dict(identity)))
+        same_input = canonical(dict(self.identity)) == canonical(dict(identity))
         return same_input and self.fingerprint == fingerprint
 
 

@@ -1,6 +1,7 @@
 """Ids as file names: readable where they are ordinary, and never two ids of one name."""
 
 import hashlib
+import unicodedata
 
 MAX_BYTES = 200  # leaves room for a suffix and for temporary names below the usual 255
 KEPT = frozenset("._-+=@,()[]{}!#$&'; ")  # printable, and harmless inside a file name
@@ -13,25 +14,25 @@ def safe_name(identity: str) -> str:
     name. A name of more than 200 bytes is cut and ends in `~` and a digest of the id; `~` occurs
     nowhere else. The empty id is `%`, which no other id can be.
     """
-    last = len(identity) - 1
-    name = "".join(_escaped(char, place in (0, last)) for place, char in enumerate(identity)) or "%"
-    if name[0] in ".-":
-        name = f"%{ord(name[0]):02X}{name[1:]}"
+    # Some file systems compose accents; an id they would change is written without any.
+    is_stable = unicodedata.is_normalized("NFC", identity)
+    name = "".join(char if _is_kept(char, is_stable) else _escaped(char) for char in identity)
+    if name[:1] in {".", "-", " "}:
+        name = _escaped(name[0]) + name[1:]
+    if name.endswith(" "):
+        name = name[:-1] + _escaped(" ")
+    name = name or "%"
     return name if len(name.encode()) <= MAX_BYTES else _shortened(name, identity)
 
 
-def _escaped(char: str, at_an_end: bool) -> str:
-    kept = (char.isalnum() or char in KEPT) and not (at_an_end and char == " ")
-    if kept and _is_stable(char):
-        return char
+def _is_kept(char: str, is_stable: bool) -> bool:
+    if char.isascii():
+        return char.isalnum() or char in KEPT
+    return is_stable and (char.isalnum() or unicodedata.category(char).startswith("M"))
+
+
+def _escaped(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
-
-
-def _is_stable(char: str) -> bool:
-    """Whether no file system rewrites the character to another of the same look."""
-    import unicodedata
-
-    return char.isascii() or unicodedata.is_normalized("NFKC", char)
 
 
 def _shortened(name: str, identity: str) -> str:

@@ -89,22 +89,22 @@ class FilesOutput:
         self.folder = folder
         self._path_of = path_of
         self._to_bytes = to_bytes
+        self._swept: set[Path] = set()
 
     def path(self, item: Item) -> Path:
         """Where the file of an item is."""
         return self.folder / self._path_of(item)
 
     def plan(self, items: Sequence[Item], done: IsDone) -> Units:
-        """Items that are not done, or whose file is gone."""
-        units = one_by_one(items, done)
-        for folder in {self.path(item).parent for unit in units for item in unit}:
-            sweep(folder)
-        return units
+        """Every item by itself."""
+        return one_by_one(items, done)
 
     def write(self, item: Item, result: Any) -> list[Item]:
         """Write the file; the item is safe at once."""
         path = self.path(item)
-        ensure_folder(path.parent)
+        if path.parent not in self._swept:
+            sweep(ensure_folder(path.parent))
+            self._swept.add(path.parent)
         write_atomic(path, self._to_bytes(result))
         return [item]
 

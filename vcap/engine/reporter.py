@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 INTERVAL_SECONDS = 10.0
@@ -95,7 +95,7 @@ class Reporter:
 
     def write(self, line: str) -> None:
         """Put a line on stderr; one that is gone (a closed terminal) stops nothing."""
-        with self._lock:
+        with self._lock, suppress(OSError, ValueError):
             write_line(sys.stderr, line)
 
 

@@ -9,7 +9,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -157,7 +157,7 @@ def fill(kind: type[Kind], mapping: Mapping[str, Any], where: str) -> Kind:
     return _validated(kind, mapping, lambda key: where)
 
 
-def _validated(kind: type[Kind], values: Mapping[str, Any], where: Any) -> Kind:
+def _validated(kind: type[Kind], values: Mapping[str, Any], where: Callable[[str], str]) -> Kind:
     known = dict(_fields(kind))
     complaints = [
         f"{where(key)}: unknown setting {key}{_nearest(key, known)}"
@@ -173,7 +173,7 @@ def _validated(kind: type[Kind], values: Mapping[str, Any], where: Any) -> Kind:
     raise ConfigError("\n".join(complaints))
 
 
-def _complaint(detail: Any, where: Any) -> str:
+def _complaint(detail: Any, where: Callable[[str], str]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     text = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if detail["type"] == "missing":
