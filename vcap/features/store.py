@@ -91,6 +91,14 @@ class FeatureStore:
         """The ids of all videos, in the order of shards and of items in them."""
         return list(self._entries)
 
+    def members(self) -> dict[int, list[str]]:
+        """The ids in each shard, by the number of the shard."""
+        found: dict[int, list[str]] = {}
+        for video_id, (path, _) in self._entries.items():
+            match = SHARD_PATTERN.fullmatch(path.name)
+            found.setdefault(int(match[1]) if match else 0, []).append(video_id)
+        return found
+
     def __len__(self) -> int:
         """How many videos the store holds."""
         return len(self._entries)

@@ -3,7 +3,7 @@
 Shapes: T frames, H W pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from vcap.video.decode import Size, Warn, open_reader, silent
 from vcap.video.picture import Pixels
 from vcap.video.sample import Sampler
 
-Cut = Callable[[float, float], list[Segment]]
+Cut = Callable[[float, float], Sequence[Segment | None]]
+Part = tuple[Segment | None, Frames]
+Timed = tuple[float, Pixels]
 
 
 def iter_parts(
@@ -24,19 +26,22 @@ def iter_parts(
     *,
     size: Size | None = None,
     stream: int | None = None,
+    most: int | None = None,
     on_warning: Warn = silent,
-) -> Iterator[tuple[Segment, Frames]]:
+) -> Iterator[Part]:
     """Each segment with the frames that the sampler wants from it; one without any is left out.
 
     The time line is read once and the file is walked once, so that an hour in segments of ten
-    seconds costs no more than the hour. Memory holds the frames of one segment.
+    seconds costs no more than the hour. Memory holds the frames of one part.
 
     Args:
         path: a video or an image.
         sampler: which frames of each segment.
-        cut: gives the segments, in order and apart, for the first and the end time of the video.
+        cut: gives the segments, in order and apart, for the first and the end time of the video;
+            a single None stands for all of it.
         size: what to scale to; None for the displayed size.
         stream: number of the video stream in the file; None for the best.
+        most: frames at once; a segment of more comes in several parts, one after the other.
         on_warning: gets one sentence for each kind of damage.
 
     Raises:
@@ -46,29 +51,41 @@ def iter_parts(
     segments = cut(float(reader.timeline.times[0]), reader.timeline.end_time)
     chosen = [reader.choose(segment) for segment in segments]
     frames = reader.read([number for numbers in chosen for number in numbers])
-    if not reader.repeats:
-        yield from _by_time(segments, frames)
-        return
-    for segment, numbers in zip(segments, chosen, strict=True):
-        part = list(islice(frames, len(numbers)))
-        if part:
+    if reader.repeats or len(segments) == 1:
+        runs = _by_count(segments, [len(numbers) for numbers in chosen], frames)
+    else:
+        runs = _by_time(segments, frames)
+    for segment, run in runs:
+        while part := list(islice(run, most)):
             yield segment, _joined(part)
+
+
+def _by_count(
+    segments: Sequence[Segment | None], counts: list[int], frames: Iterator[Timed]
+) -> Iterator[tuple[Segment | None, Iterator[Timed]]]:
+    """Share frames out by how many each segment asked for; damaged files keep these numbers."""
+    for segment, count in zip(segments, counts, strict=True):
+        yield segment, islice(frames, count)
 
 
 def _by_time(
-    segments: list[Segment], frames: Iterator[tuple[float, Pixels]]
-) -> Iterator[tuple[Segment, Frames]]:
+    segments: Sequence[Segment | None], frames: Iterator[Timed]
+) -> Iterator[tuple[Segment | None, Iterator[Timed]]]:
     """Share frames out by their times, where damage may have taken some of them."""
-    waiting = next(frames, None)
+    waiting: list[Timed] = []
+
+    def until(end: float) -> Iterator[Timed]:
+        while frame := waiting.pop() if waiting else next(frames, None):
+            if frame[0] >= end:
+                waiting.append(frame)
+                return
+            yield frame
+
     for segment in segments:
-        part: list[tuple[float, Pixels]] = []
-        while waiting is not None and (waiting[0] < segment.end or segment is segments[-1]):
-            part.append(waiting)
-            waiting = next(frames, None)
-        if part:
-            yield segment, _joined(part)
+        is_last = segment is None or segment is segments[-1]
+        yield segment, until(float("inf") if is_last or segment is None else segment.end)
 
 
-def _joined(part: list[tuple[float, Pixels]]) -> Frames:
+def _joined(part: list[Timed]) -> Frames:
     times = np.array([time for time, _ in part], dtype=np.float64)  # [T]
     return Frames(np.stack([pixels for _, pixels in part]), times)

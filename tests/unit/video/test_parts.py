@@ -77,3 +77,19 @@ def test_damaged_videos_give_parts_with_pictures(media_root: Path, name: str, sa
     assert all(len(frames.times) and frames.pixels.any() for _, frames in parts)
     starts = [frames.times[0] for _, frames in parts]
     assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("sampler", ["uniform 7", "all"])
+def test_a_long_segment_comes_in_parts_that_hold_what_it_held(video: Path, sampler: str) -> None:
+    whole = dict(iter_parts(video, parse_sampler(sampler), cut, size=SIZE))
+    parts = list(iter_parts(video, parse_sampler(sampler), cut, size=SIZE, most=3))
+    assert max(len(frames.times) for _, frames in parts) == 3
+    for segment, frames in whole.items():
+        pieces = [piece.times for own, piece in parts if own == segment]
+        assert np.concatenate(pieces).tolist() == frames.times.tolist()
+
+
+def test_none_stands_for_the_whole_video(video: Path) -> None:
+    [(segment, frames)] = iter_parts(video, parse_sampler("fps 2"), lambda *_: [None], size=SIZE)
+    assert segment is None
+    assert frames.times.tolist() == read_frames(video, parse_sampler("fps 2")).times.tolist()
