@@ -11,6 +11,7 @@ import pytest
 
 from vcap import __version__
 from vcap.cli import app as program
+from vcap.cli import command as command_module
 from vcap.errors import (
     CheckpointError,
     ConfigError,
@@ -37,7 +38,7 @@ def failing(vcap: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         import types
 
         module = types.SimpleNamespace(command=command)
-        monkeypatch.setattr(program, "import_module", lambda name: module)
+        monkeypatch.setattr(command_module, "import_module", lambda name: module)
         return vcap("doctor", *arguments)
 
     return run

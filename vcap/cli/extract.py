@@ -1,6 +1,8 @@
 """`vcap extract`: videos in, folders of image files out."""
 
-from typing import Annotated, Literal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -59,23 +61,16 @@ def command(
     Prints the folder and the number of frames of each video. Run it again and only what is missing
     is made. You need this only for other programs: vcap itself reads videos.
     """
-    from vcap.engine.extract import Wish, choose, extract, results
-    from vcap.engine.inputs import gather, to_items
+    from vcap.engine.extract import Wish, choose, extract
+    from vcap.engine.inputs import gather
     from vcap.engine.interrupt import StopRequest
     from vcap.engine.reporter import make_reporter
 
     wish = Wish(choose(fps, frames, scenes), size, format)
-    sources = gather(
-        inputs,
-        stdin=typer.get_text_stream("stdin"),
-        include=include or (),
-        exclude=exclude or (),
-        limit=limit,
-    )
+    stdin = typer.get_text_stream("stdin")
+    sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     if dry_run:
-        settings = {"frames": wish.frames, "size": size or "as shown", "format": format}
-        echo_plan({**settings, "output": output, "videos": len(sources)}, as_json)
-        return
+        return echo_plan({**asdict(wish), "output": output, "videos": len(sources)}, as_json)
     with StopRequest() as stop:
         summary = extract(
             sources,
@@ -89,10 +84,20 @@ def command(
             max_errors=max_errors,
             retry_failed=retry_failed,
         )
-    for result in results(to_items(sources), output):
-        if as_json and not result.reason:
-            path = str(result.path.resolve())
-            echo_json({"id": result.key, "folder": path, "frames": result.num_frames})
-        elif not result.reason:
-            typer.echo(f"{result.path}\t{result.num_frames}")
+    echo_folders(sources, output, as_json)
     conclude(summary, "videos", quiet)
+
+
+def echo_folders(sources: Any, output: Path, as_json: bool) -> None:
+    """The folder of each video that went well, done now or before."""
+    from vcap.engine.extract import results
+    from vcap.engine.inputs import to_items
+
+    for result in results(to_items(sources), output):
+        if result.reason:
+            continue
+        if as_json:
+            folder = str(result.path.resolve())
+            echo_json({"id": result.key, "folder": folder, "frames": result.num_frames})
+        else:
+            typer.echo(f"{result.path}\t{result.num_frames}")

@@ -44,7 +44,7 @@ def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
 
 
 def closing_line(summary: "Summary", what: str) -> str:
-    """`12 clips done, 3 done before, 1 failed`, without what is zero."""
+    """`videos: 12 done, 3 done before, 1 failed`, without what is zero."""
     if summary.skipped and not (summary.done or summary.failed or summary.interrupted):
         return "nothing to do"
     counts = [
@@ -52,10 +52,10 @@ def closing_line(summary: "Summary", what: str) -> str:
         (len(summary.failed) - summary.bugs, "failed"),
         (summary.bugs, "hit a bug in vcap"),
     ]
-    parts = [f"{summary.done} {what} done", *(f"{count} {how}" for count, how in counts if count)]
+    parts = [f"{summary.done} done", *(f"{count} {how}" for count, how in counts if count)]
     if summary.interrupted or summary.stopped:
         parts.append("interrupted" if summary.interrupted else "stopped")
-    return ", ".join(parts)
+    return f"{what}: {', '.join(parts)}"
 
 
 def _plain(value: Any) -> Any:

@@ -65,7 +65,10 @@ def choose(fps: float | None, frames: int | None, scenes: bool) -> str:
         raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
     if scenes:
         return "scenes"
-    return f"uniform {frames}" if frames is not None else f"fps {fps or DEFAULT_FPS:g}"
+    if frames is not None:
+        return f"uniform {frames}"
+    rate = DEFAULT_FPS if fps is None else fps
+    return f"fps {int(rate) if rate.is_integer() else rate}"
 
 
 def parse_size(text: str | None) -> "Size | None":
