@@ -36,8 +36,13 @@ def saved_tensors(model: nn.Module) -> dict[str, Tensor]:
         if name in frozen or (tensor.numel() and tensor.data_ptr() in seen):
             continue
         seen.add(tensor.data_ptr())
-        tensors[name] = tensor.detach().to("cpu", copy=True).contiguous()
+        tensors[name] = _packed(tensor)
     return tensors
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    """A copy on the processor in the plain memory layout, which the file format wants."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> None:
@@ -60,7 +65,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -
     tensors = {}
     for weight, moments in optimizer.state.items():
         for kind, value in moments.items():
-            tensors[f"{names[id(weight)]}/{kind}"] = torch.as_tensor(value).detach().cpu().clone()
+            tensors[f"{names[id(weight)]}/{kind}"] = _packed(torch.as_tensor(value))
     return dict(sorted(tensors.items()))
 
 
@@ -74,14 +79,18 @@ def load_optimizer(
         moments.setdefault(name, {})[kind] = tensor
     for group in optimizer.param_groups:
         for weight in group["params"]:
-            saved = moments.get(names[id(weight)], {})
+            saved = moments.get(names[id(weight)])
             if saved:
                 optimizer.state[weight] = {
-                    kind: tensor
-                    if kind == "step" and not group.get("fused")
-                    else tensor.to(weight.device)
-                    for kind, tensor in saved.items()
+                    kind: _laid_out_as(weight, tensor) for kind, tensor in saved.items()
                 }
+
+
+def _laid_out_as(weight: Tensor, tensor: Tensor) -> Tensor:
+    """A moment on the weight's device and in its memory layout; counters as they are."""
+    if tensor.shape != weight.shape:
+        return tensor.to(weight.device)
+    return torch.empty_like(weight, requires_grad=False).copy_(tensor)
 
 
 def random_states() -> dict[str, Any]:

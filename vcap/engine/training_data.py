@@ -244,25 +244,34 @@ def with_features(
 
 
 class FrameTable:
-    """Decoded frames of all clips, [N, T, H, W, 3] uint8, in memory or memory-mapped."""
+    """Decoded frames of all clips in one array [F, H, W, 3] uint8, in memory or mapped."""
 
-    def __init__(self, frames: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, frames: npt.NDArray[np.uint8], counts: Indices) -> None:
+        """counts [N]: how many frames each clip has."""
         self.frames = frames
+        self.counts = counts
+        self.starts = np.cumsum(counts) - counts  # [N]
 
-    @property
-    def num_frames(self) -> int:
-        """T."""
-        return int(self.frames.shape[1])
+    def draw(self, clips: Indices, generator: np.random.Generator) -> Indices:
+        """One frame [B] for each of the clips [B]."""
+        return self.starts[clips] + generator.integers(self.counts[clips])
 
-    def gather(self, clips: Indices, places: Indices) -> Tensor:
-        """Frame `places` [B] of the clips [B] -> [B, H, W, 3] uint8."""
-        return torch.from_numpy(self.frames[clips, places])
+    def middle(self, clips: Indices) -> Indices:
+        """The middle frame [B] of each of the clips [B]."""
+        return self.starts[clips] + self.counts[clips] // 2
+
+    def gather(self, frames: Indices) -> Tensor:
+        """Frame numbers [B] -> [B, H, W, 3] uint8."""
+        return torch.from_numpy(self.frames[frames])
 
 
 def decode_table(
     examples: Sequence[Example], num_frames: int, side: int, cache: str | None, reporter: Reporter
 ) -> FrameTable:
-    """Decode `num_frames` frames of every example, or read them back from an earlier run's cache.
+    """Decode up to `num_frames` different frames of every example, evenly spread.
+
+    Args:
+        cache: folder from which an earlier run's frames of the same files are taken.
 
     Raises:
         VideoError: a video cannot be decoded.
@@ -272,17 +281,21 @@ def decode_table(
         raise InputError("no videos to decode")
     work = partial(_frames, num_frames=num_frames, side=side)
     if cache is None:
-        return FrameTable(np.stack(list(_decoded(examples, work, reporter))))
+        found = list(_decoded(examples, work, reporter))
+        return FrameTable(np.concatenate(found), np.array([len(own) for own in found]))
     path = ensure_folder(Path(cache)) / f"frames-{_digest(examples, num_frames, side)}.npy"
-    if not path.is_file():
-        shape = (len(examples), num_frames, side, side, 3)
-        with replacing(path) as partial_path:
-            table = np.lib.format.open_memmap(partial_path, "w+", np.uint8, shape)
-            for number, frames in enumerate(_decoded(examples, work, reporter)):
-                table[number] = frames
-            table.flush()
-            del table
-    return FrameTable(np.load(path, mmap_mode="r"))
+    pixels_path = path.with_suffix(".rgb")
+    if not (path.is_file() and pixels_path.is_file()):
+        counts = []
+        with replacing(pixels_path) as part, part.open("wb") as stream:
+            for frames in _decoded(examples, work, reporter):
+                stream.write(frames.tobytes())
+                counts.append(len(frames))
+        with replacing(path) as part:
+            np.save(part, np.array(counts, dtype=np.int64))
+    table = np.load(path)
+    shape = (int(table.sum()), side, side, 3)
+    return FrameTable(np.memmap(pixels_path, np.uint8, "r", shape=shape), table)
 
 
 def _digest(examples: Sequence[Example], num_frames: int, side: int) -> str:
@@ -310,10 +323,11 @@ def _decoded(
 
 
 def _frames(example: Example, num_frames: int, side: int) -> npt.NDArray[np.uint8]:
-    """[T, H, W, 3] of one example, T times the same picture for an image."""
+    """[T, H, W, 3] of one example: T different frames, one for a still."""
     if not example.path.is_file():
         raise VideoError(f"no such file: {example.path} (record {example.record.id})")
     segment = Segment(*example.record.segment) if example.record.segment else None
     size = Size(width=side, height=side)
-    sampler = Sampler("uniform", num_frames)
-    return read_frames(example.path, sampler, segment=segment, size=size).pixels
+    found = read_frames(example.path, Sampler("uniform", num_frames), segment=segment, size=size)
+    new = np.diff(found.times, prepend=-np.inf) > 0  # [T]
+    return found.pixels[new]

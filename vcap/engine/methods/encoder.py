@@ -162,14 +162,8 @@ class EncoderMethod:
         examples = [one for one in examples if one.texts]
         if not examples:
             raise AnnotationError("a split has no record with a caption")
-        still = all(one.record.media == "image" for one in examples)
-        frames = decode_table(
-            examples,
-            1 if still else self.options.num_frames,
-            self.side,
-            self.config.data.cache,
-            self.run.reporter,
-        )
+        cache, reporter = self.config.data.cache, self.run.reporter
+        frames = decode_table(examples, self.options.num_frames, self.side, cache, reporter)
         texts = [self._texts(one) for one in examples]
         tokens = TokenTable(texts, self._encode)
         claims = [self.codes.encode(dict(parse_slots(text))) for own in texts for text in own]
@@ -205,15 +199,13 @@ class EncoderMethod:
         Without a generator: the middle frame and the first caption.
         """
         if draw is None:
-            places = np.full(len(clips), pairs.frames.num_frames // 2)
-            rows = pairs.tokens.first(clips)
+            frames, rows = pairs.frames.middle(clips), pairs.tokens.first(clips)
         else:
-            places = draw.integers(pairs.frames.num_frames, size=len(clips))
-            rows = pairs.tokens.draw(clips, draw)
+            frames, rows = pairs.frames.draw(clips, draw), pairs.tokens.draw(clips, draw)
         tokens, _ = pairs.tokens.gather(rows)  # [B, L]
         missing = self.context_length - tokens.shape[1]
         return {
-            "frames": pairs.frames.gather(clips, places),
+            "frames": pairs.frames.gather(frames),
             "tokens": nn.functional.pad(tokens, (0, missing), value=self.tokenizer.pad_id),
             "positives": self._positives(pairs, clips, rows),
         }
