@@ -56,19 +56,20 @@ def command(
     is made. Prints the manifest's path; with --json every record, with absolute paths.
     """
     from vcap.engine.download import download, plan, records
-    from vcap.engine.interrupt import StopRequest
     from vcap.engine.reporter import make_reporter
+    from vcap.engine.run import listen
 
     plans = plan(dataset, output, splits=split or (), limit=limit, seed=seed)
     if dry_run:
         for one in plans:
             echo_plan(one.settings(), as_json)
         return
-    with StopRequest() as stop:
+    reporter = make_reporter(quiet, verbose)
+    with listen(reporter) as stop:
         for one in plans:
             summary = download(
                 one,
-                reporter=make_reporter(quiet, verbose),
+                reporter=reporter,
                 workers=workers,
                 force=force,
                 on_error=on_error,

@@ -63,20 +63,21 @@ def command(
     """
     from vcap.engine.extract import Wish, choose, extract
     from vcap.engine.inputs import gather
-    from vcap.engine.interrupt import StopRequest
     from vcap.engine.reporter import make_reporter
+    from vcap.engine.run import listen
 
     wish = Wish(choose(fps, frames, scenes), size, format)
     stdin = typer.get_text_stream("stdin")
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     if dry_run:
         return echo_plan({**asdict(wish), "output": output, "videos": len(sources)}, as_json)
-    with StopRequest() as stop:
+    reporter = make_reporter(quiet, verbose)
+    with listen(reporter) as stop:
         summary = extract(
             sources,
             output,
             wish,
-            reporter=make_reporter(quiet, verbose),
+            reporter=reporter,
             workers=workers,
             force=force,
             stop=stop,

@@ -11,7 +11,7 @@ from vcap.engine import registry
 
 EXAMPLE = """
 vcap download shapes:clips -o clips --limit 50
-vcap train lm --data clips/manifest.jsonl -o run --set train.steps=20
+vcap train lm --data clips/shapes-clips.jsonl -o run --set train.steps=20
 """
 
 Method = Annotated[

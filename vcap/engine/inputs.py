@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from vcap.data.manifest import parse_lines, read_manifest, resolve_path
 from vcap.data.records import Record
+from vcap.engine import sample
 from vcap.engine.fingerprint import file_identity
 from vcap.engine.outputs import Item
 from vcap.errors import AnnotationError, InputError
@@ -91,6 +92,8 @@ def _sources(word: str, stdin: TextIO | None) -> list[Source]:
     path = Path(word)
     if word == STDIN:
         return _from_stdin(stdin)
+    if word == sample.NAME and not path.exists():
+        return [_from_file(str(sample.sample_path()), sample.sample_path().name)]
     if path.is_dir():
         return _from_folder(path)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
