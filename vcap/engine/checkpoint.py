@@ -157,7 +157,7 @@ def write_checkpoint(
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     """Write a safetensors file; a full disk is an OSError as anywhere else."""
-    path.write_bytes(save(tensors))
+    path.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def list_checkpoints(folder: Path) -> dict[int, Path]:

@@ -87,6 +87,7 @@ class TrainConfig(BaseModel):
         model: the method's own sizes, a mapping that its frozen dataclass is filled from.
         options: the method's own training options, the same way.
         encoder: which encoder gives the features, where the method reads any.
+        features: what the encoder gives for a frame; `grid` adds one embedding a place.
         sampler: which frames of a video.
     """
 
@@ -98,6 +99,7 @@ class TrainConfig(BaseModel):
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     encoder: str = "tiny"
+    features: Literal["embedding", "grid"] = "embedding"
     sampler: str = "uniform 16"
 
 

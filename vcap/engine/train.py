@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vcap.engine import registry
 from vcap.engine.fingerprint import differences
@@ -16,8 +16,11 @@ from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import dump_yaml, load_settings, parse_yaml
 from vcap.errors import ConfigError, UsageError
 
+if TYPE_CHECKING:
+    from vcap.engine.training_data import Splits
+
 FREE = {"train.device", "train.keep"}  # may differ between the parts of one run
-MADE = ("checkpoints", "plots", "model", "metrics.jsonl", "timing.jsonl", "scores.json")
+MADE = ("checkpoints", "features", "plots", "model", "metrics.jsonl", "timing.jsonl", "scores.json")
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,38 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
     sizes |= {name: len(part) for name, part in splits.test.items()}
     run.reporter.info("records: " + ", ".join(f"{name} {n}" for name, n in sizes.items()))
     entry = registry.find(registry.METHODS, settings.method, "method")
-    method = registry.load(entry)(settings, splits, run)
+    kind = registry.load(entry)
+    if kind.reads_features and not settings.data.features:
+        settings = _encoded(settings, splits, run)
+        if run.stop.requested:
+            return TrainResult(run.folder, 0, 0, exit_code=run.stop.exit_code)
+    method = kind(settings, splits, run)
     outcome = train(method, settings.train, run)
     code = run.stop.exit_code if outcome.interrupted else 0
     return TrainResult(run.folder, outcome.step, outcome.total, outcome.scores, exit_code=code)
+
+
+def _encoded(settings: TrainConfig, splits: "Splits", run: Run) -> TrainConfig:
+    """Put the features of all videos into the run's folder; what is there is not done again."""
+    from vcap.engine.encode import encode
+    from vcap.engine.inputs import Source
+
+    store = run.folder / "features"
+    sources = [
+        Source(one.record.id, one.path, one.segment, one.record) for one in splits.everything
+    ]
+    encode(
+        sources,
+        store,
+        reporter=run.reporter,
+        model=settings.encoder,
+        features=settings.features,
+        sampler=settings.sampler,
+        device=settings.train.device,
+        stop=run.stop,
+    )
+    data = settings.data.model_copy(update={"features": (str(store),)})
+    return settings.model_copy(update={"data": data})
 
 
 def refuse_other_config(settings: TrainConfig, output: Path, force: bool) -> None:

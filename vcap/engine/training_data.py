@@ -38,6 +38,11 @@ class Example:
     path: Path
 
     @property
+    def segment(self) -> Segment | None:
+        """The part of the video that the record is about; None for all of it."""
+        return Segment(*self.record.segment) if self.record.segment else None
+
+    @property
     def meta(self) -> dict[str, Any]:
         """The record's true slots and whatever else its source says."""
         return dict(self.record.meta or {})
@@ -326,8 +331,7 @@ def _frames(example: Example, num_frames: int, side: int) -> npt.NDArray[np.uint
     """[T, H, W, 3] of one example: T different frames, one for a still."""
     if not example.path.is_file():
         raise VideoError(f"no such file: {example.path} (record {example.record.id})")
-    segment = Segment(*example.record.segment) if example.record.segment else None
-    size = Size(width=side, height=side)
-    found = read_frames(example.path, Sampler("uniform", num_frames), segment=segment, size=size)
+    sampler, size = Sampler("uniform", num_frames), Size(width=side, height=side)
+    found = read_frames(example.path, sampler, segment=example.segment, size=size)
     new = np.diff(found.times, prepend=-np.inf) > 0  # [T]
     return found.pixels[new]

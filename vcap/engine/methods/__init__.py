@@ -13,10 +13,11 @@ class Method(Protocol):
         name: its name in configs and model folders.
         model: what trains; weights without gradient stay as they are and are not in checkpoints.
         best: the validation metric that chooses the best checkpoint, and "max" or "min".
-        num_batches: batches of an epoch.
+        reads_features: whether it trains on stored features and not on videos.
     """
 
     name: str
+    reads_features: bool
     model: nn.Module
     best: tuple[str, str]
 

@@ -128,6 +128,7 @@ class EncoderMethod:
     """Contrastive training of an open_clip architecture."""
 
     name = "encoder"
+    reads_features = False
     best = ("retrieval", "max")
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:

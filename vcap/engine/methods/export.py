@@ -1,6 +1,7 @@
 """Model folders: what every method leaves behind when its training is over."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from vcap import __version__
 from vcap.engine.checkpoint import save_tensors
 from vcap.engine.schedule import TrainConfig
 from vcap.reports.card import model_card
+
+BUNDLED = "encoder"  # folder of the encoder inside a model folder
 
 
 def all_tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -72,3 +75,13 @@ def decay_groups(model: nn.Module, lr_scale: float = 1.0) -> list[dict[str, Any]
         {"params": vectors, "lr_scale": lr_scale, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def bundled_encoder(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    """How config.json names the encoder; one that is a vcap folder is copied into the model's."""
+    name = str(fingerprint["name"])
+    source = Path(name).expanduser()
+    if (source / "config.json").is_file():
+        shutil.copytree(source, folder / BUNDLED, dirs_exist_ok=True)
+        name = BUNDLED
+    return {"name": name, "features": fingerprint["features"], "fingerprint": dict(fingerprint)}

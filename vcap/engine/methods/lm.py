@@ -45,6 +45,7 @@ class LmMethod:
     """Next-token prediction on captions, each between two end tokens."""
 
     name = "lm"
+    reads_features = False
     best = ("perplexity", "min")
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:

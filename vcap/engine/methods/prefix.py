@@ -20,6 +20,7 @@ from vcap.engine.checkpoint import save_tensors
 from vcap.engine.methods.domain import Domain, fit_domain
 from vcap.engine.methods.export import (
     all_tensors,
+    bundled_encoder,
     decay_groups,
     write_card,
     write_config,
@@ -111,6 +112,7 @@ class PrefixMethod:
     """Caption loss of a prefix captioner on stored features."""
 
     name = "prefix"
+    reads_features = True
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
         self.config, self.run = config, run
@@ -294,15 +296,15 @@ class PrefixMethod:
         domain = self._domain()
         tensors = {"mean": domain.mean, "whitening": domain.whitening}
         save_tensors(tensors, folder / "domain.safetensors")
-        made_from = {"name": self.config.encoder, **self.stores[0].fingerprint}
+        made_by = self.stores[0].fingerprint
         write_config(
             folder,
             {
                 "method": self.name,
                 "model": asdict(self.captioner.config),
                 "lm": asdict(self.language.sizes),
-                "encoder": made_from,
-                "sampler": self.config.sampler,
+                "encoder": bundled_encoder(folder, made_by["encoder"]),
+                "sampler": made_by["sampler"],
                 "end_token": self.captioner.config.end_token,
                 "domain": {"threshold": domain.threshold},
             },
