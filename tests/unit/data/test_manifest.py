@@ -22,7 +22,9 @@ def test_records_come_in_the_order_of_the_file(tmp_path):
 
 
 def test_what_is_read_is_written_as_the_same_bytes(tmp_path):
-    line = '{"id": "é", "path": " a.mp4", "captions": [{"text": "  Ein Hund\\u2028 läuft"}], "q": 1}'
+    line = (
+        '{"id": "é", "path": " a.mp4", "captions": [{"text": "  Ein Hund\\u2028 läuft"}], "q": 1}'
+    )
     path = written(tmp_path, line)
     once = manifest_bytes(read_manifest(path))
     path.write_bytes(once)
@@ -119,7 +121,7 @@ def test_lines_that_break_the_parser_are_told_like_others(tmp_path, line, messag
 
 def test_lines_from_stdin_carry_the_name_of_their_source():
     assert parse_lines(['{"id": "a", "path": "/a.mp4"}\n'], "stdin")[0].path == "/a.mp4"
-    with pytest.raises(AnnotationError, match="^stdin:2: not JSON"):
+    with pytest.raises(AnnotationError, match=r"^stdin:2: not JSON"):
         parse_lines(['{"id": "a", "path": "a"}\n', "oops\n"], "stdin")
 
 

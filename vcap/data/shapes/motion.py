@@ -1,11 +1,12 @@
 """How each action moves an object: the pose in every frame of an event.
 
 All actions start from one distribution of places, and every place that is passed lies in one
-square with rounded corners, so that neither start nor place tells the action. A slide that comes
-to the end of its lane goes on from the other end: its place is spread alike in every frame,
-whatever the direction, and only the motion tells it.
+square with rounded corners, so that the start does not tell the action. A slide that comes to the
+end of its lane goes on from the other end: its place is spread alike in every frame, whatever the
+direction, and only the motion tells it.
 """
 
+import math
 from collections.abc import Callable
 
 from vcap.data.shapes.scene import Dice, Pose, Thing
@@ -30,6 +31,13 @@ def _depth(value: float) -> float:
     return max(LOW + ROUND - value, value - HIGH + ROUND, 0.0)
 
 
+def lane(other: float) -> tuple[float, float]:
+    """The two ends of the straight way through the rounded square at that other coordinate."""
+    depth = _depth(other)
+    inset = ROUND - math.sqrt(ROUND * ROUND - depth * depth) if depth else 0.0
+    return LOW + inset, HIGH - inset
+
+
 def _progress(dice: Dice, num_frames: int) -> list[float]:
     """From 0 to 1, somewhat faster at one end than at the other."""
     bend = dice.between(-0.3, 0.3)
@@ -39,11 +47,12 @@ def _progress(dice: Dice, num_frames: int) -> list[float]:
 
 def _slide(dice: Dice, thing: Thing, num_frames: int, way: tuple[int, int]) -> list[Pose]:
     x, y = start(dice)
+    low, high = lane(y if way[0] else x)
     travel = dice.between(36.0, 44.0)
     poses = []
     for share in _progress(dice, num_frames):
         gone = (x if way[0] else y) + (way[0] + way[1]) * travel * share
-        at = LOW + (gone - LOW) % (HIGH - LOW)
+        at = low + (gone - low) % (high - low)
         poses.append(Pose(*((at, y) if way[0] else (x, at)), thing.radius, thing.turn))
     return poses
 
@@ -97,11 +106,11 @@ def _blink(dice: Dice, thing: Thing, num_frames: int) -> list[Pose]:
 def _bounce(dice: Dice, thing: Thing, num_frames: int) -> list[Pose]:
     x, y = start(dice)
     while True:  # the start is given: find a hop through it that stays inside
-        height, phase = dice.between(18.0, 26.0), dice.between(0.0, 1.0)
+        height, phase = dice.between(21.0, 28.0), dice.between(0.0, 1.0)
         ground = y + height * 4.0 * phase * (1.0 - phase)
         if ground <= HIGH and ground - height >= LOW:
             break
-    hops = dice.between(2.0, 3.0)
+    hops = dice.between(2.0, min(3.0, num_frames / 7))
     beats = [(phase + hops * k / num_frames) % 1.0 for k in range(num_frames)]
     return [
         Pose(x, ground - height * 4.0 * beat * (1.0 - beat), thing.radius, thing.turn)
