@@ -104,6 +104,18 @@ def test_paths_are_read_from_stdin(vcap: Any, tmp_path: Path, clip: Path) -> Non
     assert (result.exit_code, result.stdout) == (0, f"{out / 'clip.mp4'}\t1\n")
 
 
+def test_a_name_that_is_no_utf8_comes_through(vcap: Any, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    Path(odd).write_bytes(sample_path().read_bytes())
+    words = ["extract", odd, "-o", tmp_path / "out", "--frames", 1]
+    plain = vcap(*words)
+    assert (plain.exit_code, plain.stdout_bytes.count(b"\t1\n")) == (0, 1)
+    found = json.loads(vcap(*words, "--json").stdout_bytes.decode("utf-8"))
+    assert os.fsencode(found["id"]) == b"caf\xe9.mp4"
+    assert names(Path(found["folder"])) == ["000001.jpg"]
+    assert b"caf\xe9.mp4,true,1," in (tmp_path / "out" / "summary.csv").read_bytes()
+
+
 def test_a_dry_run_shows_the_settings_and_writes_nothing(vcap: Any, tmp_path: Path) -> None:
     result = vcap("extract", "sample", "-o", tmp_path / "out", "--dry-run")
     assert result.exit_code == 0

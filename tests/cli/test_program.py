@@ -196,6 +196,13 @@ def test_our_own_bug_is_one_line_that_says_where_the_traceback_is(failing: Any) 
     assert "Traceback (most recent call last)" in text
 
 
+def test_only_the_first_line_of_a_long_bug_is_told(failing: Any) -> None:
+    result = failing(ValueError("1 error for Record\nid\n  Input should be a string"))
+    (line,) = result.stderr.splitlines()
+    assert "ValueError: 1 error for Record (traceback in " in line
+    Path(line.rpartition(" in ")[2].rstrip(")")).unlink()
+
+
 def test_verbose_shows_the_traceback_of_our_own_bug(failing: Any) -> None:
     result = failing(ZeroDivisionError("division by zero"), "--verbose")
     assert result.exit_code == 1
@@ -262,6 +269,15 @@ def test_the_public_names_are_listed_before_they_are_loaded() -> None:
     assert {"load_model", "encode", "__version__"} <= set(dir(vcap))
     with pytest.raises(AttributeError, match="no attribute 'load_modle'"):
         _ = vcap.load_modle
+
+
+def test_the_public_names_are_the_engines_functions() -> None:
+    import vcap
+    from vcap.engine.captioner import load_model
+    from vcap.engine.encode import encode
+
+    assert vcap.load_model is load_model
+    assert vcap.encode is encode
 
 
 def complete(words: str, shell: str = "bash") -> list[str]:

@@ -108,7 +108,8 @@ def bug(error: BaseException, verbose: bool) -> int:
     import traceback
 
     text = "".join(traceback.format_exception(error))
-    what = f"a bug in vcap: {type(error).__name__}: {error}"
+    first = (str(error).strip().splitlines() or [""])[0]
+    what = f"a bug in vcap: {type(error).__name__}: {first}"
     if verbose:
         typer.echo(text.rstrip(), err=True)
         say(VcapError(what))

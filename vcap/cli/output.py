@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 def echo_json(value: Mapping[str, Any]) -> None:
     """One JSON object a line, flushed, so that the next command of a pipe can start at once."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        text = json.dumps(value)  # a file name that is no UTF-8: escaped, it stays valid JSON
+    typer.echo(text)
 
 
 def echo_plan(settings: Mapping[str, Any], as_json: bool) -> None:

@@ -244,7 +244,8 @@ def extract(
         )
     finally:
         shutil.rmtree(output.parts_dir, ignore_errors=True)
-    write_atomic(folder / SUMMARY, table(results(items, folder)).encode())
+    text = table(results(items, folder))
+    write_atomic(folder / SUMMARY, text.encode("utf-8", "surrogateescape"))
     return summary
 
 

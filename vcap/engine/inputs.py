@@ -104,7 +104,8 @@ def _sources(word: str, stdin: TextIO | None) -> list[Source]:
 def _from_file(word: str, identity: str) -> Source:
     path = Path(os.path.abspath(word))
     media = "image" if path.suffix.lower() in IMAGE_SUFFIXES else "video"
-    record = Record(id=identity, path=str(path), media=media)
+    # not validated: the name of a file need not be UTF-8
+    record = Record.model_construct(id=identity, path=str(path), media=media)
     return Source(identity, path, None, record, word)
 
 
