@@ -7,6 +7,7 @@ path of the file and the times are a plain grid. Shapes: T frames, D feature wid
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from vcap.features.shard import Item
 from vcap.features.store import FeatureStore
 
 LIST_NAME = "videos.jsonl"
+UNREADABLE = (  # what reading the head of a damaged array can raise
+    *(OSError, ValueError, EOFError, OverflowError, TypeError),
+    *(SyntaxError, RecursionError, MemoryError, TokenError),
+)
 
 
 def export_npy(store: FeatureStore, folder: Path, name_of: Callable[[str], str]) -> list[Path]:
@@ -86,10 +91,12 @@ def _listed(folder: Path, listed: Path) -> Iterator[Item]:
 def _load(path: Path) -> npt.NDArray[Any]:
     """Features of one file as [T, D]; a single vector [D] counts as one frame."""
     try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        mapped = np.lib.format.open_memmap(path, mode="r")  # never objects, never past the end
+    except UNREADABLE as error:
         raise FeatureError(f"{path}: cannot be read as an array ({error})") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim not in (1, 2):
-        shape = [*getattr(array, "shape", ())]
-        raise FeatureError(f"{path}: want floats [T, D] or [D], got {shape}")
+    if mapped.dtype.kind != "f" or mapped.ndim not in (1, 2):
+        raise FeatureError(
+            f"{path}: want floats [T, D] or [D], got {mapped.dtype} {[*mapped.shape]}"
+        )
+    array: npt.NDArray[Any] = np.array(mapped)
     return array[None] if array.ndim == 1 else array  # [T, D]
