@@ -1,8 +1,23 @@
 """`frames`: one still with one object, and where it is."""
 
-from vcap.data.shapes import scene as names
 from vcap.data.shapes.outlines import REACH
-from vcap.data.shapes.scene import SIDE, Act, Dice, Pose, Scene, Thing, dice, make_thing
+from vcap.data.shapes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SHIFT_BACKGROUNDS,
+    SHIFT_COLOURS,
+    SHIFT_SHAPES,
+    SIDE,
+    SIZES,
+    Act,
+    Dice,
+    Pose,
+    Scene,
+    Thing,
+    dice,
+    make_thing,
+)
 
 ROWS = ("top", "", "bottom")
 COLUMNS = ("left", "", "right")
@@ -14,11 +29,11 @@ def describe(seed: int, split: str, index: int) -> Scene:
     """The still of that number."""
     stream = dice(seed, "frames", split, index)
     shift = split == "shift"
-    shape = stream.pick(names.SHIFT_SHAPES if shift else names.SHAPES)
-    colour = stream.pick(names.SHIFT_COLOURS if shift else names.COLOURS)
-    thing = make_thing(stream, shape, colour, stream.pick(names.SIZES))
+    shape = stream.pick(SHIFT_SHAPES if shift else SHAPES)
+    colour = stream.pick(SHIFT_COLOURS if shift else COLOURS)
+    thing = make_thing(stream, shape, colour, stream.pick(SIZES))
     act = place(stream, thing)
-    ground = stream.pick(names.SHIFT_BACKGROUNDS if shift else names.BACKGROUNDS)
+    ground = stream.pick(SHIFT_BACKGROUNDS if shift else BACKGROUNDS)
     return Scene(seed, "frames", split, index, 1, ground, (act,))
 
 

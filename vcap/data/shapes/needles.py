@@ -2,9 +2,20 @@
 
 from dataclasses import replace
 
-from vcap.data.shapes import scene as names
 from vcap.data.shapes.frames import place
-from vcap.data.shapes.scene import SIDE, Act, Dice, Pose, Scene, Thing, dice, make_thing
+from vcap.data.shapes.scene import (
+    COLOURS,
+    SHAPES,
+    SIDE,
+    SIZES,
+    Act,
+    Dice,
+    Pose,
+    Scene,
+    Thing,
+    dice,
+    make_thing,
+)
 
 NUM_FRAMES = 64
 BACKGROUND = "dark"  # one kind for all, so that only the event tells two videos apart
@@ -17,8 +28,8 @@ def describe(seed: int, split: str, index: int) -> Scene:
     """The video of that number; the event may be at any time."""
     stream = dice(seed, "needles", split, index)
     clutter = tuple(_piece(stream) for _ in range(NUM_PIECES))
-    shape, colour = stream.pick(names.SHAPES), stream.pick(names.COLOURS)
-    still = place(stream, make_thing(stream, shape, colour, stream.pick(names.SIZES)))
+    shape, colour = stream.pick(SHAPES), stream.pick(COLOURS)
+    still = place(stream, make_thing(stream, shape, colour, stream.pick(SIZES)))
     length = stream.whole(*_EVENT)
     first = stream.whole(0, NUM_FRAMES - length)
     act = replace(still, action="appears", poses=still.poses * length, first=first)
@@ -28,7 +39,7 @@ def describe(seed: int, split: str, index: int) -> Scene:
 def _piece(stream: Dice) -> Act:
     """A small grey shape that drifts and turns, thrown back at the borders."""
     grey = stream.whole(75, 150)
-    shape, turn = stream.pick(names.SHAPES), stream.between(0.0, 1.0)
+    shape, turn = stream.pick(SHAPES), stream.between(0.0, 1.0)
     thing = Thing(shape, "grey", "small", (grey, grey, grey), stream.between(4.0, 6.5), turn)
     x, y, spin = (stream.between(0.0, 1.0) for _ in range(3))
     across, along = (stream.between(-1.0, 1.0) for _ in range(2))

@@ -7,10 +7,21 @@ the place, and nothing in the clip itself tells which.
 from itertools import accumulate
 from typing import NamedTuple
 
-from vcap.data.shapes import scene as names
 from vcap.data.shapes.clips import LONGEST, SHORTEST
 from vcap.data.shapes.motion import move
-from vcap.data.shapes.scene import Act, Scene, Thing, choose_action, dice, is_novel, make_thing
+from vcap.data.shapes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZES,
+    Act,
+    Scene,
+    Thing,
+    choose_action,
+    dice,
+    is_novel,
+    make_thing,
+)
 
 LENGTHS = (3, 4, 5, 6)  # clips of a video, in turn
 _FIRSTS = tuple(accumulate(LENGTHS, initial=0))[:-1]  # of each video in a round
@@ -53,8 +64,8 @@ def describe(seed: int, split: str, index: int) -> Scene:
 def _plan(seed: int, split: str, where: Place) -> tuple[str, list[Thing]]:
     """The background of a video and the object of each clip up to this one."""
     stream = dice(seed, "recall", split, where.video, _PLAN)
-    ground = stream.pick(names.BACKGROUNDS)
-    fresh = [(colour, shape) for colour in names.COLOURS for shape in names.SHAPES]
+    ground = stream.pick(BACKGROUNDS)
+    fresh = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     things: list[Thing] = []
     seen: list[Thing] = []
     for _ in range(where.order + 1):
@@ -62,6 +73,6 @@ def _plan(seed: int, split: str, where: Place) -> tuple[str, list[Thing]]:
             things.append(stream.pick(seen))
             continue
         colour, shape = fresh.pop(stream.whole(0, len(fresh) - 1))
-        seen.append(make_thing(stream, shape, colour, stream.pick(names.SIZES)))
+        seen.append(make_thing(stream, shape, colour, stream.pick(SIZES)))
         things.append(seen[-1])
     return ground, things

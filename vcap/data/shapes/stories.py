@@ -1,8 +1,11 @@
 """`stories`: three to six events in 12 to 30 s, with the bare background between them."""
 
-from vcap.data.shapes import scene as names
 from vcap.data.shapes.motion import move
 from vcap.data.shapes.scene import (
+    BACKGROUNDS,
+    COLOURS,
+    SHAPES,
+    SIZES,
     Act,
     Dice,
     Scene,
@@ -20,17 +23,17 @@ _GAP = 4  # frames, at least, before and after each event
 def describe(seed: int, split: str, index: int) -> Scene:
     """The story of that number; no two of its objects are alike."""
     stream = dice(seed, "stories", split, index)
-    ground = stream.pick(names.BACKGROUNDS)
+    ground = stream.pick(BACKGROUNDS)
     count = stream.whole(3, 6)
     lengths = [stream.whole(*_EVENT) for _ in range(count)]
     needed = sum(lengths) + (count + 1) * _GAP
     num_frames = stream.whole(max(SHORTEST, needed), LONGEST)
     gaps = _share(stream, num_frames - needed, count + 1)
-    pairs = [(colour, shape) for colour in names.COLOURS for shape in names.SHAPES]
+    pairs = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     acts, at, novel = [], 0, is_novel(split, index)
     for (colour, shape), length, gap in zip(stream.some(pairs, count), lengths, gaps, strict=False):
         at += _GAP + gap
-        thing = make_thing(stream, shape, colour, stream.pick(names.SIZES))
+        thing = make_thing(stream, shape, colour, stream.pick(SIZES))
         action = choose_action(stream, colour, shape, novel)
         poses = move(stream, thing, action, length)
         acts.append(Act(thing, action, poses, first=at, novel=novel))
