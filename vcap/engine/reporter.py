@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 INTERVAL_SECONDS = 10.0
+GONE = (OSError, ValueError, AttributeError)  # stderr is closed, or there is none
 LONGEST_SECONDS = 100 * 3600  # an estimate beyond this says nothing
 
 
@@ -95,7 +96,7 @@ class Reporter:
 
     def write(self, line: str) -> None:
         """Put a line on stderr; one that is gone (a closed terminal) stops nothing."""
-        with self._lock, suppress(OSError, ValueError):
+        with self._lock, suppress(*GONE):
             write_line(sys.stderr, line)
 
 
@@ -104,7 +105,7 @@ class Silent(Reporter):
 
     def __init__(self) -> None:
         """Start with nothing heard."""
-        super().__init__(quiet=True)
+        super().__init__()
         self.lines: list[str] = []
 
     def write(self, line: str) -> None:
@@ -217,7 +218,7 @@ class Bar(Reporter):
 
         style = {"warning": "yellow", "failed": "red"}.get(kind, "")
         line = Text.assemble((f"{kind}: ", style), text) if kind else Text(text)
-        with self._lock:
+        with self._lock, suppress(*GONE):
             self.console.print(line, soft_wrap=True)
 
 
@@ -225,8 +226,9 @@ def make_reporter(quiet: bool = False, verbose: bool = False) -> Reporter:
     """The reporter that fits where stderr goes."""
     if quiet:
         return Reporter(quiet, verbose)
-    if sys.stderr.isatty():
-        return Bar(quiet, verbose)
+    with suppress(*GONE):
+        if sys.stderr.isatty():
+            return Bar(quiet, verbose)
     return Plain(quiet, verbose)
 
 

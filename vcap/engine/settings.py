@@ -207,19 +207,28 @@ def _unknown(kind: Any, values: Any, above: str = "") -> Iterator[str]:
     if not members or not isinstance(values, Mapping):
         return
     for name, value in values.items():
-        if name not in members:
-            yield f"{above}{name}"
-        else:
+        if name in members:
             yield from _unknown(members[name], value, f"{above}{name}.")
+        else:
+            yield from _leaves(f"{above}{name}", value)
 
 
-def _nearest(key: str, known: Mapping[str, Any]) -> str:
+def _leaves(key: str, value: Any) -> Iterator[str]:
+    """The keys of all plain values in a value."""
+    if not isinstance(value, Mapping) or not value:
+        yield key
+        return
+    for name, inner in value.items():
+        yield from _leaves(f"{key}.{name}", inner)
+
+
+def _nearest(key: str, known: dict[str, Any]) -> str:
     """The known key that was probably meant: the same last word elsewhere, or a near one."""
     last = key.rpartition(".")[2]
     elsewhere = [name for name in known if name.rpartition(".")[2] == last]
     near = elsewhere or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if not near:
-        lasts = {name.rpartition(".")[2]: name for name in known}
+        lasts = {name.rpartition(".")[2]: name for name in reversed(known)}
         near = [lasts[word] for word in difflib.get_close_matches(last, lasts, n=1)]
     return f"; did you mean {near[0]}?" if near else ""
 
