@@ -1,0 +1,112 @@
+"""The small tokenizer: lossless, the same each time, and with an end where encoders look for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import TEXTS
+from vcap.engine.tokenizers import END, PAD, hub_tokenizer, load_tokenizer, train_tokenizer
+from vcap.errors import CheckpointError, UnavailableError
+
+
+def test_words_seen_in_training_become_few_tokens() -> None:
+    tokenizer = train_tokenizer(TEXTS, 400)
+    assert len(tokenizer.encode(TEXTS[0])) <= 6
+    assert tokenizer.decode(tokenizer.encode(TEXTS[0])) == TEXTS[0]
+
+
+def test_the_end_token_has_the_highest_id_and_padding_the_lowest() -> None:
+    tokenizer = train_tokenizer(TEXTS, 300)
+    assert (tokenizer.pad_id, tokenizer.end_id) == (0, tokenizer.size - 1)
+    assert tokenizer.size <= 300
+
+
+def test_the_same_texts_in_any_order_give_the_same_tokenizer_in_another_process() -> None:
+    here = train_tokenizer(reversed(TEXTS), 320).to_json()
+    code = (
+        "from tests.small_models import TEXTS\n"
+        "from vcap.engine.tokenizers import train_tokenizer\n"
+        "print(train_tokenizer(TEXTS, 320).to_json(), end='')"
+    )
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert there.stdout == here
+
+
+@pytest.mark.parametrize("text", ["", " ", "naïve 東京 🎥\n\ttwo  blanks ", f"a {END} and a {PAD}"])
+def test_any_text_comes_back_as_it_was(text: str) -> None:
+    tokenizer = train_tokenizer(TEXTS, 300)
+    ids = tokenizer.encode(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.end_id not in ids
+    assert tokenizer.pad_id not in ids
+
+
+def test_end_and_padding_vanish_when_a_caption_is_read_back() -> None:
+    tokenizer = train_tokenizer(TEXTS, 300)
+    ids = [*tokenizer.encode("a star"), tokenizer.end_id, tokenizer.pad_id]
+    assert tokenizer.decode(ids) == "a star"
+
+
+def test_a_batch_is_cut_ended_and_padded() -> None:
+    tokenizer = train_tokenizer(TEXTS, 300)
+    short, long = tokenizer.batch(["a", "a red star spins and spins and spins"], 5).tolist()
+    assert short == [*tokenizer.encode("a"), tokenizer.end_id, 0, 0, 0]
+    assert long == [*tokenizer.encode("a red star spins and spins")[:4], tokenizer.end_id]
+
+
+def test_a_vocabulary_without_room_for_the_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 258"):
+        train_tokenizer(TEXTS, 200)
+
+
+def test_a_saved_tokenizer_reads_back_the_same_from_its_folder(tmp_path: Path) -> None:
+    tokenizer = train_tokenizer(TEXTS, 300)
+    (tmp_path / "tokenizer.json").write_text(tokenizer.to_json(), encoding="utf-8")
+    again = load_tokenizer(tmp_path)
+    assert again.encode(f"a red star {END}") == tokenizer.encode(f"a red star {END}")
+    assert (again.size, again.end_id, again.pad_id) == (tokenizer.size, tokenizer.end_id, 0)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"model": {"vocab": [], "merges": {}}}', "\x00\xff"]
+)
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "tokenizer.json").write_text(content, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json is no"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    content = json.loads(train_tokenizer(TEXTS, 300).to_json())
+    content["added_tokens"] = [t for t in content["added_tokens"] if t["content"] != END]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"has no {PAD} and {END} tokens"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_hub_tokenizer_that_is_not_here_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(UnavailableError, match="no-such-place is not on this machine") as caught:
+        hub_tokenizer(str(tmp_path / "no-such-place"))
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("hf download ")
+
+
+def test_a_tokenizer_of_the_hubs_kind_is_read_from_a_folder(tmp_path: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    path = tmp_path / "own.json"
+    path.write_text(train_tokenizer(TEXTS, 300).to_json(), encoding="utf-8")
+    PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token=END).save_pretrained(tmp_path)
+    tokenizer = hub_tokenizer(str(tmp_path))
+    ids = tokenizer.encode("a red star")
+    assert tokenizer.decode([*ids, tokenizer.end_id]) == "a red star"
+    assert tokenizer.first_id("a red star") == ids[0]
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        tokenizer.to_json()
