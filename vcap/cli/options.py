@@ -75,6 +75,12 @@ BatchSize = Annotated[
 Limit = Annotated[
     int | None, _unset("--limit", metavar="N", min=1, help="At most N items a split.", panel=WORK)
 ]
+Checksum = Annotated[
+    bool,
+    typer.Option(
+        "--checksum", help="Tell inputs by their content, not by time.", rich_help_panel=WORK
+    ),
+]
 Seed = Annotated[
     int, _set("--seed", metavar="N", min=0, help="Seed of everything drawn.", panel=WORK)
 ]

@@ -1,0 +1,252 @@
+"""Videos become features in a store: `encode`, for the command line, for Python and for `train`.
+
+Decode workers bring frames, the one model worker turns them into features, shards keep them.
+A video that needs more frames than a chunk is streamed, so that memory does not grow with it.
+Shapes: T frames, H W pixels, D feature width.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from vcap.engine.decoding import Chunks, frame_chunks, start
+from vcap.engine.executor import Local
+from vcap.engine.fingerprint import digest
+from vcap.engine.inputs import Source, gather, to_items
+from vcap.engine.items import Item, Summary, map_items
+from vcap.engine.reporter import Reporter, Silent
+from vcap.engine.store_output import SHARD_SIZE, Encoded, StoreOutput
+from vcap.errors import FeatureError, InputError, UsageError
+from vcap.features.store import FeatureStore
+from vcap.types import Frames
+
+if TYPE_CHECKING:
+    from vcap.engine.encoders import ClipEncoder
+
+GROUP = 8  # videos that share batches; of one shard
+
+OnEncoded = Callable[[str, int], None]
+
+
+class EncodeSettings(BaseModel):
+    """What decides the features, and how they are made.
+
+    Attributes:
+        model: name of the encoder.
+        features: `embedding`, or `grid` for those of places too.
+        sampler: which frames; its text, such as `fps 1` or `uniform 16`.
+        device: `auto`, `cpu` or `cuda[:N]`.
+        dtype: number type that the encoder computes in: `auto`, `fp32`, `bf16` or `fp16`.
+        batch_size: frames that go through the encoder at once; None for its own.
+        shard_size: videos a file of the store holds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "tiny"
+    features: str = "embedding"
+    sampler: str = "fps 1"
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    shard_size: int = SHARD_SIZE
+
+
+def encode(
+    inputs: Sequence[str | Path | Source] | str | Path,
+    output: Path | str,
+    *,
+    reporter: Reporter | None = None,
+    workers: int | None = None,
+    on_result: OnEncoded | None = None,
+    **options: Any,
+) -> Summary:
+    """Put the features of videos into a store; what is there already is not done again.
+
+    Args:
+        inputs: paths, folders and manifests, or what `gather` made of them.
+        output: folder of the store; made if absent.
+        workers: videos decoded at the same time; None for one a processor.
+        on_result: gets id and number of frames of each video once it is kept; at the end those
+            that earlier runs kept.
+        options: fields of `EncodeSettings`; `force`, `on_error`, `max_errors`, `retry_failed` and
+            `stop` as in `map_items`; `checksum`: tell inputs by content, not by time.
+
+    Raises:
+        FeatureError: the store holds features of another encoder or sampler.
+        OutputError: the store cannot be written.
+    """
+    settings, rules = split_options(options)
+    items = to_items(as_sources(inputs), checksum=rules.pop("checksum", False))
+    reporter = reporter or Silent()
+    encoder = load_named(settings, reporter)
+    made_by = made_from(encoder.fingerprint, settings.sampler)
+    job = EncodeVideos(encoder, settings.sampler, reporter)
+    teller = Teller(on_result)
+    summary = map_items(
+        items,
+        job.work,
+        prepare=job.prepare,
+        output=StoreOutput(Path(output), made_by, encoder.width, reporter, settings.shard_size),
+        group=GROUP,
+        executor=Local(workers or os.cpu_count() or 1),
+        fingerprint=settings_digest(made_by),
+        on_result=teller.tell,
+        reporter=reporter,
+        title="encode",
+        unit="videos",
+        **rules,
+    )
+    teller.tell_kept(items, Path(output), summary)
+    return summary
+
+
+class Teller:
+    """Tells which items a store holds: new ones as they are kept, old ones at the end."""
+
+    def __init__(self, on_result: OnEncoded | None) -> None:
+        self._on_result = on_result
+        self._told: set[str] = set()
+
+    def tell(self, item: Item, encoded: Encoded) -> None:
+        """Tell of a new one."""
+        self._told.add(item.key)
+        if self._on_result is not None:
+            self._on_result(item.key, len(encoded.times))
+
+    def tell_kept(self, items: Sequence[Item], folder: Path, summary: Summary) -> None:
+        """Tell of those of earlier runs, unless the run was cut short."""
+        if self._on_result is None or summary.interrupted or not summary.skipped:
+            return
+        left_out = self._told | {failure.key for failure in summary.failed}
+        store = FeatureStore(folder)
+        for item in items:
+            if item.key in store and item.key not in left_out:
+                self._on_result(item.key, store.num_frames(item.key))
+
+
+def made_from(encoder: Mapping[str, Any], sampler: str) -> dict[str, Any]:
+    """The fingerprint of a store: encoder, sampler and decoder."""
+    from vcap.video.probe import decoder_version
+    from vcap.video.sample import parse_sampler
+
+    text = str(parse_sampler(sampler))
+    return {"encoder": dict(encoder), "sampler": text, "decoder": decoder_version()}
+
+
+def settings_digest(made_by: Mapping[str, Any]) -> str:
+    """Digest of what must be equal for a result to count as done; not names, not builds."""
+    encoder = {key: value for key, value in made_by["encoder"].items() if key != "name"}
+    rest = {key: value for key, value in made_by.items() if key != "decoder"}
+    return digest({**rest, "encoder": encoder})
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[EncodeSettings, dict[str, Any]]:
+    """Settings of the features apart from rules of the run."""
+    known = EncodeSettings.model_fields
+    mine = {name: value for name, value in options.items() if name in known}
+    return EncodeSettings(**mine), {k: v for k, v in options.items() if k not in known}
+
+
+def choose_sampler(fps: float | None, frames: int | None, sampler: str | None) -> str | None:
+    """The sampler's text that three options amount to; None where none is given.
+
+    Raises:
+        UsageError: more than one is given.
+    """
+    options = {
+        "--fps": None if fps is None else f"fps {fps!r}",
+        "--frames": None if frames is None else f"uniform {frames}",
+        "--sampler": sampler,
+    }
+    given = {flag: text for flag, text in options.items() if text is not None}
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} contradict each other; give one of them")
+    return str(next(iter(given.values()))) if given else None
+
+
+def as_sources(inputs: Sequence[str | Path | Source] | str | Path) -> list[Source]:
+    """Inputs as sources; one path may stand for a list of one."""
+    given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    known = [one for one in given if isinstance(one, Source)]
+    return known or gather([str(one) for one in given])
+
+
+def load_named(settings: EncodeSettings, reporter: Reporter) -> "ClipEncoder":
+    from vcap.engine.encoders import load_encoder
+    from vcap.engine.run import choose_device, choose_dtype
+
+    device = choose_device(settings.device, reporter)
+    dtype = choose_dtype(settings.dtype, device)
+    encoder = load_encoder(settings.model, device=device, dtype=dtype, features=settings.features)
+    if settings.batch_size:
+        encoder.batch_size = settings.batch_size
+    return encoder
+
+
+class EncodeVideos:
+    """The work on videos: decode in many threads, encode in one."""
+
+    def __init__(self, encoder: "ClipEncoder", sampler: str, reporter: Reporter) -> None:
+        """Read the sampler's text; `encoder` is used by `work` alone."""
+        from vcap.video.sample import parse_sampler
+
+        self._encoder = encoder
+        self._sampler = parse_sampler(sampler)
+        self._reporter = reporter
+
+    def prepare(self, source: Source) -> tuple[Source, Chunks[Frames]]:
+        """Decode the first chunk.
+
+        Raises:
+            VideoError: no frame decodes.
+        """
+        return source, start(partial(frame_chunks, source, self._sampler, self._encoder.size))
+
+    def work(self, prepared: list[tuple[Source, Chunks[Frames]]]) -> list[Encoded | InputError]:
+        """Features of each video; short ones go through the encoder together."""
+        short = [chunks.first for _, chunks in prepared if chunks.rest is None]
+        together = iter(self._together(short))
+        results: list[Encoded | InputError] = []
+        for source, chunks in prepared:
+            try:
+                raw = next(together) if chunks.rest is None else self._streamed(chunks)
+                results.append(_checked(source, raw))
+            except InputError as error:
+                results.append(error)
+            for warning in chunks.warnings:
+                self._reporter.warn(f"{source.id}: {warning}")
+        return results
+
+    def _together(self, parts: Sequence[Frames]) -> list[Encoded]:
+        if not parts:
+            return []
+        features = self._encoder.encode_frames(np.concatenate([part.pixels for part in parts]))
+        ends = np.cumsum([len(part.times) for part in parts])[:-1]
+        split = np.split(features, ends)  # of [T, D]
+        return [Encoded(rows, part.times) for rows, part in zip(split, parts, strict=True)]
+
+    def _streamed(self, chunks: Chunks[Frames]) -> Encoded:
+        features, times = [], []
+        for chunk in chunks:
+            features.append(self._encoder.encode_frames(chunk.pixels).astype(np.float16))
+            times.append(chunk.times)
+        return Encoded(np.concatenate(features), np.concatenate(times))
+
+
+def _checked(source: Source, encoded: Encoded) -> Encoded:
+    """The features as they are kept, float16 [T, D].
+
+    Raises:
+        FeatureError: one of them is not finite.
+    """
+    with np.errstate(over="ignore"):
+        small = encoded.features.astype(np.float16)  # [T, D]
+    if not np.isfinite(small).all():
+        raise FeatureError(f"{source.id}: its features are not finite, or too large for float16")
+    return Encoded(small, encoded.times.astype(np.float32))
