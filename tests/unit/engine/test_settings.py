@@ -271,5 +271,7 @@ def test_the_repository_keeps_its_settings_where_they_are_looked_for() -> None:
 
 def test_reading_settings_loads_nothing_heavy() -> None:
     code = "import sys, vcap.engine.settings; print({'torch', 'numpy', 'av'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.stdout == "set()\n", result.stderr
