@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import av
@@ -32,7 +33,7 @@ class Source:
     stream: av.VideoStream
     num_read_errors: int = 0
 
-    @property
+    @cached_property
     def time_base(self) -> Fraction:
         """Seconds a tick of the stream's clock."""
         return self.stream.time_base or Fraction(1, av.time_base)

@@ -64,8 +64,10 @@ def read_timeline(source: Source) -> Timeline | None:
     keys = sorted(packet for packet in packets if packet.is_keyframe)
     if not shown or not keys or source.num_read_errors or len(order) != len(packets):
         return None
+    base = source.time_base
+    ticks = np.array([packet.pts for packet in shown], dtype=np.int64)  # [F]
     return Timeline(
-        times=np.array([source.seconds(packet.pts) for packet in shown], dtype=np.float64),
+        times=ticks * base.numerator / base.denominator,
         is_keyframe=np.array([packet.is_keyframe for packet in shown], dtype=np.bool_),
         end_time=_end_time(source, shown),
         num_packets=len(packets),
@@ -80,23 +82,21 @@ def _read_packets(source: Source) -> list[_Packet]:
     """Packets in the order of the file; none at all where one lacks a usable time."""
     packets: list[_Packet] = []
     largest = LARGEST_TICKS // source.time_base.numerator
+    is_vp8 = source.stream.codec_context.name == "vp8"
     for packet in source.packets():
         pts = packet.pts
         if pts is None or packet.is_corrupt or abs(pts) > largest:
             return []
         dts = pts if packet.dts is None else packet.dts
-        hidden = _is_hidden(source, packet)
-        duration = packet.duration or 0
-        packets.append(_Packet(pts, min(pts, dts), duration, packet.is_keyframe, hidden))
+        hidden = packet.is_discard or (is_vp8 and _is_hidden(packet))
+        ticks = dts if dts < pts else pts
+        packets.append(_Packet(pts, ticks, packet.duration or 0, packet.is_keyframe, hidden))
     return packets
 
 
-def _is_hidden(source: Source, packet: av.Packet) -> bool:
-    """Whether the packet makes no picture that is shown."""
-    if packet.is_discard:  # before the cut that an edit list makes
-        return True
-    # VP8 marks a picture that only serves as a reference in the first byte
-    return source.stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10
+def _is_hidden(packet: av.Packet) -> bool:
+    """Whether a VP8 packet holds a picture that others refer to but that is never shown."""
+    return not memoryview(packet)[0] & 0x10
 
 
 def _end_time(source: Source, shown: list[_Packet]) -> float:
