@@ -42,9 +42,7 @@ def test_a_value_without_a_lasting_form_is_refused() -> None:
 def test_a_digest_is_the_same_in_another_process() -> None:
     code = "from vcap.engine.fingerprint import digest; print(digest({'a': {'x', 'y'}}))"
     seeded = os.environ | {"PYTHONHASHSEED": "7"}
-    other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=seeded, check=False
-    )
+    other = subprocess.check_output([sys.executable, "-c", code], text=True, env=seeded)
     assert other.strip() == digest({"a": {"x", "y"}})
 
 
