@@ -143,7 +143,7 @@ def write_checkpoint(
             save_tensors(model, partial / "model.safetensors")
             save_tensors(optimizer, partial / "optimizer.safetensors")
             content = {"schema": SCHEMA, "step": step, **state}
-            text = json.dumps(content, sort_keys=True)
+            text = json.dumps(content)  # the order of keys is that of the next log line
             (partial / "state.json").write_text(text, encoding="utf-8")
             for path in (*partial.iterdir(), partial):
                 sync(path)

@@ -286,10 +286,7 @@ class Trainer:
             if position.step not in list_checkpoints(self.checkpoints):
                 self._save()
             return Outcome(position.step, self.total, position.best_step, {}, interrupted=True)
-        if self.accelerator.is_main_process:
-            scores = self._export()
-        else:
-            scores = {}
+        scores = self._export() if self.accelerator.is_main_process else {}
         self.accelerator.wait_for_everyone()
         return Outcome(position.step, self.total, position.best_step, scores)
 
