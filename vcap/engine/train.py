@@ -163,7 +163,7 @@ def refuse_other_config(settings: TrainConfig, output: Path, force: bool) -> Non
         ConfigError: they differ in what decides the result; the keys are named.
     """
     path = output / "config.yaml"
-    if force or not path.is_file():
+    if force or not (path.is_file() and (output / "metrics.jsonl").is_file()):
         return
     there = _flat(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
     here = _flat(parse_yaml(dump_yaml(settings), "settings"))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -69,9 +70,8 @@ class MetricsLog:
     def __init__(self, path: Path, num_bytes: int) -> None:
         self.path = path
         with output_errors(path):
-            path.touch()
-            os.truncate(path, num_bytes)
             self._stream = path.open("ab")
+            self._stream.truncate(num_bytes)
 
     def write(self, values: dict[str, Any]) -> None:
         """Append one line."""
@@ -116,8 +116,10 @@ class Trainer:
     def fit(self) -> Outcome:
         """Train to the end or to a request to stop, then export the best model."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        self.log = MetricsLog(self.folder / "metrics.jsonl", self._resume())
-        self.timing = MetricsLog(self.folder / "timing.jsonl", _size(self.folder / "timing.jsonl"))
+        # Of several processes only the first leaves files behind.
+        folder = self.folder if self.accelerator.is_main_process else Path(mkdtemp())
+        self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
+        self.timing = MetricsLog(folder / "timing.jsonl", _size(folder / "timing.jsonl"))
         self.timing.write({"event": "start", "step": self.position.step})
         try:
             with self.reporter.task("train", self.total, "steps") as task:
@@ -231,7 +233,7 @@ class Trainer:
 
     def _is_best(self, metrics: dict[str, float]) -> bool:
         name, direction = self.method.best
-        score, best = metrics[name], self.position.best_score
+        score, best = metrics.get(name, math.nan), self.position.best_score
         better = best is None or (score > best if direction == "max" else score < best)
         if better and math.isfinite(score):
             self.position.best_step, self.position.best_score = self.position.step, score
@@ -329,10 +331,14 @@ def _size(path: Path) -> int:
 def make_accelerator(settings: TrainSettings, device: torch.device) -> Any:
     """Accelerate for one device, or for as many as torchrun started."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    is_alone = "LOCAL_RANK" not in os.environ
+    if is_alone:
+        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's, in one process
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if device.type == "cuda" and device.index is not None and "LOCAL_RANK" not in os.environ:
+    if device.type == "cuda" and device.index is not None and is_alone:
         torch.cuda.set_device(device)
     return Accelerator(
         cpu=device.type == "cpu",

@@ -6,7 +6,7 @@ Shapes: B pairs, H W pixels, C colour, L tokens, S slots, D embedding width.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,6 +52,7 @@ _ACTIONS = "|".join(
 )
 _ACTION = re.compile(rf"\s*\b(?:(?:that|which) )?(?:{_ACTIONS})\b")
 MAX_SCALE = 100.0
+TOWERS = ("vision_cfg", "text_cfg")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,9 @@ class EncoderMethod:
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
         self.config, self.run = config, run
         self.options = fill(EncoderOptions, config.options, "options")
-        sizes = fill(TowerConfig, config.model, "model")
+        usual = asdict(TowerConfig())
+        parts = {name: {**usual[name], **config.model.get(name, {})} for name in TOWERS}
+        sizes = fill(TowerConfig, {**config.model, **parts}, "model")
         texts = [text for one in data.train for text in self._texts(one)]
         if not texts:
             raise AnnotationError("no record of the training split has a caption")
@@ -148,7 +151,7 @@ class EncoderMethod:
         except ValueError as error:
             raise ConfigError(f"model: {error}") from error
         if self.options.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.channels_last)
         self.codes = SlotCodes()
         self.train_pairs = self._pairs(data.train)
         self.val_pairs = self._pairs(data.val) if data.val else None
@@ -228,7 +231,7 @@ class EncoderMethod:
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """The contrastive loss of a batch."""
         images, texts = self._embed(batch["frames"], batch["tokens"])
-        scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)  # type: ignore[operator,union-attr]
+        scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)  # type: ignore[operator]
         return {"contrast": contrastive_loss(images, texts, scale, batch["positives"])}
 
     def _embed(self, frames: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,8 +271,8 @@ class EncoderMethod:
             texts.append(found[1])
         nearest = (torch.cat(images) @ torch.cat(texts).T).argmax(dim=1).cpu().numpy()
         rows = pairs.tokens.first(clips)
-        right = self._positives(pairs, clips, rows).numpy()[clips, nearest]
-        scores = {"retrieval": float(right.mean())}
+        right = self._positives(pairs, clips, rows)[clips, nearest]  # [N]
+        scores = {"retrieval": float(right.float().mean())}
         claims = pairs.claims[rows][nearest]
         for name, column in self.codes.columns.items():
             if column >= min(claims.shape[1], pairs.truths.shape[1]):

@@ -10,7 +10,7 @@ from torch import nn
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import Tokenizer, hub_tokenizer, load_tokenizer, train_tokenizer
 from vcap.engine.weights import load_weights, read_config, read_weights
-from vcap.errors import UnavailableError
+from vcap.errors import ConfigError, UnavailableError
 from vcap.models.lm import LmConfig, build_lm, config_from_gpt2
 
 HUB = "hf:"
@@ -43,7 +43,10 @@ def new_language(texts: Sequence[str], vocabulary: int, sizes: dict[str, Any]) -
     """A model of random weights whose tokenizer is learned from the captions."""
     tokenizer = train_tokenizer(texts, vocabulary)
     filled = replace(fill(LmConfig, sizes, "options.lm_sizes"), vocabulary=tokenizer.size)
-    return Language(build_lm(filled), tokenizer, filled)
+    try:
+        return Language(build_lm(filled), tokenizer, filled)
+    except ValueError as error:
+        raise ConfigError(f"options.lm_sizes: {error}") from error
 
 
 def load_language(name: str) -> Language:

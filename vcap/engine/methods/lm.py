@@ -57,7 +57,10 @@ class LmMethod:
         self.tokenizer = train_tokenizer(texts, self.options.vocabulary)
         sizes = fill(LmConfig, config.model, "model")
         self.sizes = replace(sizes, vocabulary=self.tokenizer.size)
-        self.model: nn.Module = build_lm(self.sizes)
+        try:
+            self.model: nn.Module = build_lm(self.sizes)
+        except ValueError as error:
+            raise ConfigError(f"model: {error}") from error
         self.train_rows = self._table(data.train)
         self.val_rows = self._table(data.val)
         self.test_rows = {name: self._table(part) for name, part in data.test.items()}

@@ -148,12 +148,15 @@ class PrefixMethod:
         return new_language(texts, self.options.vocabulary, self.options.lm_sizes or {})
 
     def _build(self) -> Trainee:
-        sizes = replace(
-            self.sizes,
-            feature_width=self.train_part.features.width,
-            clip_length=self.train_part.features.longest,
-            lm_width=self.language.sizes.width,
-        )
+        try:
+            sizes = replace(
+                self.sizes,
+                feature_width=self.train_part.features.width,
+                clip_length=self.train_part.features.longest,
+                lm_width=self.language.sizes.width,
+            )
+        except ValueError as error:
+            raise ConfigError(f"model.{error}") from error
         room = self.language.sizes.num_positions - sizes.prefix_length
         if self.train_part.tokens.longest > room:
             raise ConfigError(

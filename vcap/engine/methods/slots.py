@@ -1,7 +1,6 @@
 """True slots of a data set: which can be scored, and their values as numbers."""
 
 from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class SlotTable:
         }
         spoken: set[str] = set().union(*said)
         self.names = sorted(known & spoken)
-        self.required = sorted(reduce(set.intersection, said, set(self.names)))
+        self.required = [name for name in self.names if all(name in slots for slots in said)]
         kinds = {
             name: sorted({truth[name] for truth in truths if isinstance(truth.get(name), str)})
             for name in self.names
