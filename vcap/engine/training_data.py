@@ -199,10 +199,10 @@ class FeatureTable:
         """Frames of the longest clip."""
         return int(self.features.shape[1])
 
-    def clip_means(self) -> Tensor:
+    def clip_means(self) -> npt.NDArray[np.float32]:
         """Every clip's features averaged over its frames [N, D]."""
         total = self.features.sum(axis=1, dtype=np.float32)  # [N, D]
-        return torch.from_numpy(total / self.lengths[:, None].astype(np.float32))
+        return total / self.lengths[:, None].astype(np.float32)
 
     def spread(self) -> Tensor:
         """Standard deviation of each number of a feature over some of the clips [D]."""

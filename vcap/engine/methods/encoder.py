@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -51,6 +52,7 @@ _ACTIONS = "|".join(
     sorted((re.escape(w) for words in ACTION_WORDS.values() for w in words), key=len, reverse=True)
 )
 _ACTION = re.compile(rf"\s*\b(?:(?:that|which) )?(?:{_ACTIONS})\b")
+Codes = npt.NDArray[np.int16]
 MAX_SCALE = 100.0
 TOWERS = ("vision_cfg", "text_cfg")
 
@@ -105,7 +107,7 @@ class SlotCodes:
             if isinstance(value, str)
         }
 
-    def table(self, rows: list[dict[int, int]]) -> np.ndarray[Any, np.dtype[np.int16]]:
+    def table(self, rows: list[dict[int, int]]) -> Codes:
         """Encoded rows -> [N, S], -1 where a slot is not said."""
         table = np.full((len(rows), len(self.columns)), -1, dtype=np.int16)
         for number, row in enumerate(rows):
@@ -302,14 +304,15 @@ class EncoderMethod:
         write_card(folder, self.config, scores, card)
 
 
-def true_of(claims: np.ndarray[Any, Any], truths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def true_of(claims: Codes, truths: Codes) -> npt.NDArray[np.bool_]:
     """What captions say [B, S] against what is true of pictures [B, S] -> [pictures, captions].
 
     A caption that names no slot at all is taken for true of nothing.
     """
-    same = (claims[None] == truths[:, None]) | (claims[None] < 0)
-    answer: np.ndarray[Any, Any] = same.all(axis=2) & (claims >= 0).any(axis=1)[None]
-    return answer
+    same = (claims[None] == truths[:, None]) | (claims[None] < 0)  # [pictures, captions, S]
+    says_something = np.any(claims >= 0, axis=1, keepdims=True).T  # [1, captions]
+    right: npt.NDArray[np.bool_] = np.logical_and(np.all(same, axis=2), says_something)
+    return right
 
 
 def augmented(frames: Tensor, options: EncoderOptions, draw: np.random.Generator) -> Tensor:

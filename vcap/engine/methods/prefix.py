@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vcap.engine.checkpoint import save_tensors
-from vcap.engine.methods.domain import Domain, fit_domain
+from vcap.engine.domain import Domain, fit_domain, save_domain
 from vcap.engine.methods.export import (
     all_tensors,
     bundled_encoder,
@@ -297,8 +296,7 @@ class PrefixMethod:
         """Write weights, sizes, tokenizer, what the model knows, and the card."""
         write_weights(folder, all_tensors(self.captioner), self.config)
         domain = self._domain()
-        tensors = {"mean": domain.mean, "whitening": domain.whitening}
-        save_tensors(tensors, folder / "domain.safetensors")
+        save_domain(domain, folder / "domain.safetensors")
         made_by = self.stores[0].fingerprint
         write_config(
             folder,
@@ -321,9 +319,17 @@ class PrefixMethod:
         write_card(folder, self.config, scores, card)
 
     def _domain(self) -> Domain:
-        held_out = self.val_part.features.clip_means() if self.val_part else None
-        clips = self.train_part.features.clip_means()
-        return fit_domain(clips, held_out, self.options.domain_width)
+        """Where training clips lie; the threshold lets clips pass that were not trained on."""
+        pooled = self.train_part.features.clip_means()  # [N, D]
+        width = self.options.domain_width or pooled.shape[1]
+        narrow = fit_domain(pooled[:, :width])
+        whitening = np.zeros((pooled.shape[1], width), dtype=np.float32)  # [D, K]
+        whitening[:width] = narrow.whitening
+        domain = replace(narrow, mean=pooled.mean(axis=0), whitening=whitening)
+        if self.val_part is None:
+            return domain
+        held_out = [domain.distance(row[None]) for row in self.val_part.features.clip_means()]
+        return replace(domain, threshold=max(domain.threshold, float(np.quantile(held_out, 0.99))))
 
     def _departures(self) -> list[str]:
         sizes, options = self.captioner.config, self.options
