@@ -74,7 +74,7 @@ class Label(_Kept):
 
 
 class Record(_Kept):
-    """One line of a manifest; `architecture.md` in the docs says what each field means."""
+    """One line of a manifest; docs/outputs.md says what each field means."""
 
     id: Annotated[str, Field(min_length=1)]
     path: str | None = None
