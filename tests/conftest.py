@@ -50,6 +50,25 @@ def vcap() -> Any:
     return run
 
 
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small captioner with random weights; the folder `clip` in it is its encoder."""
+    from tests.small_models import write_captioner
+
+    return write_captioner(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def small_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of seven videos of three seconds."""
+    from tests.small_videos import make_video
+
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(7):
+        make_video(folder / f"{number}.mp4", number)
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Note in the report which cases need recorded data, so that CI can count them."""
     for item in items:

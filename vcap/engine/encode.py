@@ -19,6 +19,7 @@ from vcap.engine.executor import Local
 from vcap.engine.fingerprint import digest
 from vcap.engine.inputs import Source, gather, to_items
 from vcap.engine.items import Item, Summary, map_items
+from vcap.engine.registry import nearest
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.store_output import SHARD_SIZE, Encoded, StoreOutput
 from vcap.errors import FeatureError, InputError, UsageError
@@ -28,6 +29,7 @@ from vcap.types import Frames
 if TYPE_CHECKING:
     from vcap.engine.encoders import ClipEncoder
 
+RULES = ("force", "on_error", "max_errors", "retry_failed", "stop", "checksum")
 GROUP = 8  # videos that share batches; of one shard
 
 OnEncoded = Callable[[str, int], None]
@@ -147,8 +149,15 @@ def settings_digest(made_by: Mapping[str, Any]) -> str:
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[EncodeSettings, dict[str, Any]]:
-    """Settings of the features apart from rules of the run."""
+    """Settings of the features apart from rules of the run.
+
+    Raises:
+        UsageError: an option that is neither.
+    """
     known = EncodeSettings.model_fields
+    for name in options:
+        if name not in known and name not in RULES:
+            raise UsageError(f"encode has no option {name}; {nearest(name, [*known, *RULES])}")
     mine = {name: value for name, value in options.items() if name in known}
     return EncodeSettings(**mine), {k: v for k, v in options.items() if k not in known}
 

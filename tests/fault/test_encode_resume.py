@@ -1,0 +1,164 @@
+"""A run of `encode` that is killed each time its journal has grown ends with the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.small_videos import make_video
+
+REPOSITORY = Path(__file__).parents[2]
+NUM_VIDEOS = 14
+SHARD_SIZE = 2
+DEADLINE_SECONDS = 120
+
+# Waits after each shard, so that the kill falls between two; its encoder needs no torch.
+CHILD = f"""
+import sys, time
+from vcap.engine import encode as module
+from vcap.engine.run import listen
+from vcap.engine.reporter import Reporter
+from tests.small_videos import ColourEncoder
+
+def wait(key, num_frames):
+    time.sleep(float(sys.argv[3]))
+
+module.GROUP = 2
+module.load_named = lambda *_: ColourEncoder()
+reporter = Reporter()
+with listen(reporter) as stop:
+    summary = module.encode([sys.argv[1]], sys.argv[2], sampler="uniform 4", on_result=wait,
+        shard_size={SHARD_SIZE}, workers=2, reporter=reporter, stop=stop)
+print(summary.done, summary.skipped, len(summary.failed))
+sys.exit(summary.exit_code)
+"""
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fourteen videos; the fourth cannot be decoded."""
+    folder = tmp_path_factory.mktemp("videos")
+    for number in range(NUM_VIDEOS):
+        make_video(folder / f"{number}.mp4", number)
+    (folder / "3.mp4").write_text("no video")
+    return folder
+
+
+def begin(videos: Path, store: Path, pause: float = 0.0) -> subprocess.Popen[str]:
+    """Start a run in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(videos), str(store), str(pause)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def journal(store: Path) -> list[dict[str, object]]:
+    """The whole lines of the journal; none where it does not exist yet."""
+    path = store / ".vcap" / "journal.jsonl"
+    data = path.read_bytes() if path.exists() else b""
+    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+
+def kill_when_grown(run: subprocess.Popen[str], store: Path) -> bool:
+    """SIGKILL as soon as the journal has more done items than now; False where it ended first."""
+    before = done(store)
+    end = time.monotonic() + DEADLINE_SECONDS
+    while run.poll() is None and time.monotonic() < end:
+        if done(store) > before:
+            run.send_signal(signal.SIGKILL)
+            run.communicate()
+            return True
+        time.sleep(0.005)
+    run.communicate()
+    return False
+
+
+def done(store: Path) -> int:
+    """How many items are journalled as done."""
+    return sum(entry["status"] == "done" for entry in journal(store))
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """What readers of a store see; half-written files too, were there any."""
+    return {path.name: path.read_bytes() for path in store.iterdir() if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The store of a run that nobody disturbed."""
+    store = tmp_path_factory.mktemp("unbroken") / "store"
+    out, err = begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    assert out.split() == [str(NUM_VIDEOS - 1), "0", "1"], err
+    return contents(store)
+
+
+@pytest.mark.slow
+def test_killed_each_time_the_journal_grows_it_ends_with_the_same_bytes(
+    videos: Path, tmp_path: Path, unbroken: dict[str, bytes]
+) -> None:
+    store = tmp_path / "store"
+    seen: list[int] = []
+    while kill_when_grown(begin(videos, store, pause=0.3), store):
+        seen.append(done(store))
+        if seen[-1] == NUM_VIDEOS - 1:
+            break  # the last shard's entry was there before the kill
+        committed = {name: data for name, data in contents(store).items() if "part" not in name}
+        assert committed.items() <= unbroken.items()
+    assert len(seen) >= 3
+    assert 0 < seen[0] < NUM_VIDEOS - 1
+    assert seen == sorted(set(seen))
+    out, err = begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    assert out.split() == [str(NUM_VIDEOS - 1 - seen[-1]), str(seen[-1]), "1"], err
+    assert contents(store) == unbroken
+    times_done = Counter(entry["key"] for entry in journal(store) if entry["status"] == "done")
+    assert set(times_done.values()) == {1}
+
+
+def test_interrupted_it_finishes_what_is_in_flight_and_goes_on_to_the_same_bytes(
+    videos: Path, tmp_path: Path, unbroken: dict[str, bytes]
+) -> None:
+    store = tmp_path / "store"
+    run = begin(videos, store, pause=0.3)
+    while run.poll() is None and not done(store):
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=DEADLINE_SECONDS)
+    assert run.returncode == 130, err
+    assert 0 < done(store) < NUM_VIDEOS - 1
+    begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    assert contents(store) == unbroken
+
+
+def test_a_shard_that_was_written_but_not_journalled_is_written_again_alike(
+    videos: Path, tmp_path: Path, unbroken: dict[str, bytes]
+) -> None:
+    store = tmp_path / "store"
+    begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    path = store / ".vcap" / "journal.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]) + b'{"key": "2.m')
+    out, err = begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    assert out.split() == [str(NUM_VIDEOS - 3), "2", "1"], err
+    assert contents(store) == unbroken
+
+
+def test_without_its_private_folder_a_store_keeps_its_shards(
+    videos: Path, tmp_path: Path, unbroken: dict[str, bytes]
+) -> None:
+    import shutil
+
+    store = tmp_path / "store"
+    begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    shutil.rmtree(store / ".vcap")
+    out, err = begin(videos, store).communicate(timeout=DEADLINE_SECONDS)
+    assert out.split() == [str(NUM_VIDEOS - 1), "0", "1"], err
+    assert contents(store) == unbroken
