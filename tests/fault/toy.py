@@ -1,6 +1,6 @@
 """A training small enough for tests, with everything that a resume has to bring back.
 
-As a program: `python -m tests.fault.toy FOLDER [SECONDS A STEP]` trains in a folder, from its newest
+As a program, `python -m tests.fault.toy FOLDER SECONDS` trains in a folder, from its newest
 checkpoint where it has one.
 """
 

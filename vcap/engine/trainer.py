@@ -34,7 +34,7 @@ from vcap.engine.checkpoint import (
     sweep_checkpoints,
     write_checkpoint,
 )
-from vcap.engine.files import output_errors, write_atomic
+from vcap.engine.files import ensure_folder, output_errors, write_atomic
 from vcap.engine.methods import Method, Objective
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run
@@ -115,7 +115,7 @@ class Trainer:
 
     def fit(self) -> Outcome:
         """Train to the end or to a request to stop, then export the best model."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        ensure_folder(self.checkpoints)
         # Of several processes only the first leaves files behind.
         folder = self.folder if self.accelerator.is_main_process else Path(mkdtemp())
         self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
@@ -294,8 +294,6 @@ class Trainer:
 
     def _export(self) -> dict[str, float]:
         """Score the best weights on test, write scores, plot and, last of all, model/."""
-        from vcap.reports.plot import write_loss_plot
-
         best = self.position.best_step or self.position.step
         path = list_checkpoints(self.checkpoints)[best]
         load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
@@ -306,16 +304,24 @@ class Trainer:
             scores = self.method.test_metrics()
             if self.position.best_score is not None:
                 scores = {f"val/{self.method.best[0]}": self.position.best_score, **scores}
-            content = {"step": best, "scores": scores}
-            write_atomic(self.folder / "scores.json", json.dumps(content, indent=2).encode())
-            write_loss_plot(self.folder / "metrics.jsonl", self.folder / "plots" / "loss.png")
-            partial, target = self.folder / ".vcap-model.part", self.folder / "model"
+            self._write_results(best, scores)
+        return scores
+
+    def _write_results(self, best: int, scores: dict[str, float]) -> None:
+        from vcap.reports.plot import loss_plot, read_curves
+
+        partial, target = self.folder / ".vcap-model.part", self.folder / "model"
+        plots = ensure_folder(self.folder / "plots")
+        with output_errors(target):
+            content = json.dumps({"step": best, "scores": scores}, indent=2)
+            write_atomic(self.folder / "scores.json", content.encode())
+            curves = read_curves(self.folder / "metrics.jsonl")
+            write_atomic(plots / "loss.png", loss_plot(curves))
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             self.method.export(partial, scores)
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
-        return scores
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
 
 
 def round_weights(model: nn.Module) -> None:

@@ -202,7 +202,7 @@ class FeatureTable:
     def clip_means(self) -> npt.NDArray[np.float32]:
         """Every clip's features averaged over its frames [N, D]."""
         total = self.features.sum(axis=1, dtype=np.float32)  # [N, D]
-        return total / self.lengths[:, None].astype(np.float32)
+        return np.asarray(total / self.lengths[:, None], dtype=np.float32)
 
     def spread(self) -> Tensor:
         """Standard deviation of each number of a feature over some of the clips [D]."""

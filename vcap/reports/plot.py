@@ -49,9 +49,3 @@ def _draw(axes: Any, curves: dict[str, tuple[list[int], list[float]]], label: st
     axes.set(xlabel="step", ylabel=label or "score")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-
-
-def write_loss_plot(metrics_path: Path, target_path: Path) -> None:
-    """Draw a run's metrics.jsonl into a PNG file."""
-    target_path.parent.mkdir(parents=True, exist_ok=True)
-    target_path.write_bytes(loss_plot(read_curves(metrics_path)))
