@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vcap.engine.domain import fit_domain, save_domain
@@ -60,30 +62,53 @@ def small_tower(tokenizer: Tokenizer, seed: int = 0) -> tuple[TowerConfig, nn.Mo
 
 def write_encoder(folder: Path, seed: int = 0) -> Path:
     """A vcap encoder folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(TEXTS, 300)
-    sizes, model = small_tower(tokenizer, seed)
-    config = encoder_config(sizes, Preprocess(size=SIDE))
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.json").write_text(tokenizer.to_json())
-    save_file(model.state_dict(), folder / "model.safetensors")
+    return _write(_encoder_files(seed), folder)
+
+
+def write_captioner(folder: Path, **changes: Any) -> Path:
+    """A vcap captioner folder with its encoder in the folder `clip` inside.
+
+    Keyword arguments replace parts of its `config.json`.
+    """
+    _write(_captioner_files(), folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
     return folder
 
 
-def write_captioner(folder: Path, seed: int = 0, **changes: Any) -> Path:
-    """A vcap captioner folder with its encoder in the folder `clip` inside."""
-    encoder = load_encoder(str(write_encoder(folder / "clip")), features="grid")
+def _write(files: dict[str, bytes], folder: Path) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@cache
+def _encoder_files(seed: int) -> dict[str, bytes]:
     tokenizer = train_tokenizer(TEXTS, 300)
-    torch.manual_seed(seed)
+    sizes, model = small_tower(tokenizer, seed)
+    return {
+        "config.json": json.dumps(encoder_config(sizes, Preprocess(size=SIDE))).encode(),
+        "tokenizer.json": tokenizer.to_json().encode(),
+        "model.safetensors": save(model.state_dict()),
+    }
+
+
+@cache
+def _captioner_files() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        encoder = load_encoder(str(write_encoder(Path(folder))), features="grid")
+        frames = np.random.default_rng(0).integers(0, 256, (640, SIDE, SIDE, 3), dtype=np.uint8)
+        domain = fit_domain(encoder.encode_frames(frames).reshape(160, 4, -1).mean(axis=1))
+        save_domain(domain, Path(folder) / "domain.safetensors")
+        statistics = (Path(folder) / "domain.safetensors").read_bytes()
+    tokenizer = train_tokenizer(TEXTS, 300)
+    torch.manual_seed(0)
     lm_sizes = LmConfig(tokenizer.size, 48, 16, 1, 2, 0.0, 0.3)
     sizes = PrefixConfig("transformer", encoder.width, 3, 4, 1, 4, 16)
     model = PrefixCaptioner(sizes, build_lm(lm_sizes))
     weights = {name: value for name, value in model.state_dict().items() if "lm_head" not in name}
-    save_file(weights, folder / "model.safetensors")
-    (folder / "tokenizer.json").write_text(tokenizer.to_json())
-    frames = np.random.default_rng(0).integers(0, 256, (64, SIDE, SIDE, 3), dtype=np.uint8)
-    domain = fit_domain(encoder.encode_frames(frames).reshape(16, 4, -1).mean(axis=1))
-    save_domain(domain, folder / "domain.safetensors")
     config = {
         "vcap_version": "0.1.0",
         "method": "prefix",
@@ -94,8 +119,12 @@ def write_captioner(folder: Path, seed: int = 0, **changes: Any) -> Path:
         "end_token": True,
         "generation": {"max_length": 12, "num_beams": 3},
         "domain": {"threshold": domain.threshold},
-        **changes,
     }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "README.md").write_text("# A captioner of rendered shapes\n")
-    return folder
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": save(weights),
+        "tokenizer.json": tokenizer.to_json().encode(),
+        "domain.safetensors": statistics,
+        "README.md": b"# A captioner of rendered shapes\n",
+        **{f"clip/{name}": content for name, content in _encoder_files(0).items()},
+    }

@@ -239,9 +239,7 @@ def test_captions_do_not_change_when_clips_are_decoded_together(cases: list[Case
             groups[settings_of(item), item["stop_token_id"]].append(item)
         for (settings, stop), items in groups.items():
             rows = torch.tensor([item["row"] for item in items])
-            together = generate(
-                model.reader(), case.tensors["mapper_out"][rows], [stop], settings
-            )
+            together = generate(model.reader(), case.tensors["mapper_out"][rows], [stop], settings)
             for item, words in zip(items, together, strict=True):
                 ids = [list(one.ids) for one in words]
                 assert (ids if item["algo"] == "generate_beam" else ids[0]) == item["ids"]

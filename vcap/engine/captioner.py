@@ -301,9 +301,13 @@ def _from_original(
     from vcap.engine.tokenizers import hub_tokenizer
 
     found = read_original(path)
-    folder = Path(found.tokenizer)
-    tokenizer = load_tokenizer(folder) if folder.is_dir() else hub_tokenizer(found.tokenizer)
+    tokenizer = hub_tokenizer(found.tokenizer)
     encoder = load_encoder(found.encoder, device=device, dtype=dtype)
+    wanted = found.model.config.feature_width
+    if encoder.width != wanted:
+        raise CheckpointError(
+            f"{path} wants features {wanted} wide, {found.encoder} gives {encoder.width}"
+        )
     return Captioner(
         name,
         found.model.to(device=device, dtype=torch_dtype(dtype)),

@@ -5,6 +5,7 @@ Shapes follow the model; files are safetensors, or PyTorch archives of plain ten
 
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,9 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old pickle versions; what matters is raised
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"no such file: {path}") from None
     except pickle.UnpicklingError as error:

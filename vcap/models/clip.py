@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LEFT_OUT = -1e4  # a similarity without weight; infinite ones would make zero targets NaN
 
 
 def _small_vision() -> dict[str, Any]:
@@ -101,7 +102,13 @@ def _vit_grid(visual: Any, pictures: Tensor) -> tuple[Tensor, Tensor]:
     return out["image_features"], grid
 
 
-def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor) -> Tensor:
+def contrastive_loss(
+    images: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    positives: Tensor,
+    unknown: Tensor | None = None,
+) -> Tensor:
     """Mean of the image-to-text and text-to-image cross-entropies.
 
     Args:
@@ -110,8 +117,11 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, positives: Te
         scale: [] what similarities are multiplied by.
         positives: [B, B] bool, True where a text is true of an image; the targets are shared
             equally among them.
+        unknown: [B, B] bool, True where nobody can say; such pairs are left out.
     """
     similarity = scale * images @ texts.T  # [B, B]
+    if unknown is not None:
+        similarity = similarity.masked_fill(unknown, LEFT_OUT)  # [B, B]
     wanted = positives.to(similarity.dtype)  # [B, B]
     rows = wanted / wanted.sum(dim=1, keepdim=True)  # [B, B]
     columns = (wanted / wanted.sum(dim=0, keepdim=True)).T  # [B, B]

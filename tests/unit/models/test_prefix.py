@@ -182,7 +182,7 @@ def test_old_causal_masks_are_ignored_and_a_tied_output_layer_is_filled_in() -> 
 
 
 def test_a_part_the_original_does_not_have_is_named() -> None:
-    with pytest.raises(KeyError, match="visual.conv1"):
+    with pytest.raises(KeyError, match=r"visual\.conv1"):
         from_original({"visual.conv1.weight": torch.zeros(1)})
     with pytest.raises(KeyError, match="convolution"):
         to_original(small_captioner(temporal_kernel=3).state_dict())

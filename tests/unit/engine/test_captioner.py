@@ -1,0 +1,173 @@
+"""Captioners by name: loaded whole, and captioning features the same way each time."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.small_models import SIDE, TEXTS, write_captioner
+from vcap.engine.captioner import Captioner, FrameFeatures, load_model
+from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
+from vcap.models.generation import GenerationSettings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_captioner(tmp_path_factory.mktemp("captioner"))
+
+
+@pytest.fixture(scope="module")
+def captioner(folder: Path) -> Captioner:
+    return load_model(str(folder), device="cpu")
+
+
+def clip(captioner: Captioner, seed: int = 0, num_frames: int = 4) -> FrameFeatures:
+    shape = (num_frames, SIDE, SIDE, 3)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    return FrameFeatures(captioner.encoder.encode_frames(pixels), np.arange(num_frames) / 4)
+
+
+def test_a_folder_brings_everything_a_caption_needs(captioner: Captioner) -> None:
+    assert str(captioner.sampler) == "uniform 4"
+    assert captioner.num_frames == 4
+    assert captioner.settings == GenerationSettings(max_length=12, num_beams=3)
+    assert captioner.card.startswith("# A captioner of rendered shapes")
+    assert captioner.threshold is not None
+    assert captioner.encoder.features == "grid"
+
+
+def test_captions_are_text_without_marks(captioner: Captioner) -> None:
+    found = captioner.generate([clip(captioner), clip(captioner, 1)])
+    assert [len(each) for each in found] == [1, 1]
+    for each in found:
+        assert "<end>" not in each[0].text
+        assert each[0].text == each[0].text.strip()
+        assert each[0].score < 0
+
+
+def test_a_call_can_ask_for_more_captions_best_first(captioner: Captioner) -> None:
+    settings = replace(captioner.settings, num_return=3)
+    found = captioner.generate([clip(captioner)], settings)[0]
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert found[0] == captioner.generate([clip(captioner)])[0][0]
+
+
+def test_a_caption_does_not_depend_on_the_other_clips(captioner: Captioner) -> None:
+    several = [clip(captioner, seed, num_frames=2 + seed % 3) for seed in range(20)]
+    together = captioner.generate(several)
+    for number in (0, 7, 19):
+        alone = captioner.generate([several[number]])[0][0]
+        assert alone.text == together[number][0].text
+        assert alone.score == pytest.approx(together[number][0].score, abs=2e-4)
+
+
+def test_features_from_a_store_give_the_caption_that_the_video_gives(captioner: Captioner) -> None:
+    fresh = clip(captioner)
+    stored = FrameFeatures(fresh.features.astype(np.float16), fresh.times.astype(np.float32))
+    assert captioner.generate([stored]) == captioner.generate([fresh])
+
+
+def test_loading_twice_captions_alike(folder: Path, captioner: Captioner) -> None:
+    again = load_model(str(folder), device="cpu")
+    assert again.generate([clip(again)]) == captioner.generate([clip(captioner)])
+
+
+def test_footage_like_the_training_footage_is_near_and_other_is_far(captioner: Captioner) -> None:
+    assert captioner.threshold is not None
+    usual = clip(captioner, seed=5)
+    assert captioner.distance(usual.features) < captioner.threshold * 1.5
+    black = captioner.encoder.encode_frames(np.zeros((4, SIDE, SIDE, 3), np.uint8))
+    assert captioner.distance(black) > captioner.threshold
+
+
+def test_a_model_that_knows_no_training_footage_never_warns(tmp_path: Path) -> None:
+    write_captioner(tmp_path)
+    (tmp_path / "domain.safetensors").unlink()
+    captioner = load_model(str(tmp_path), device="cpu")
+    assert captioner.threshold is None
+    assert captioner.distance(clip(captioner).features) == 0.0
+
+
+def test_a_model_without_a_learned_end_stops_at_a_full_stop(tmp_path: Path) -> None:
+    write_captioner(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["model"]["end_token"] = False
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    captioner = load_model(str(tmp_path), device="cpu")
+    settings = GenerationSettings(strategy="sample", num_return=40, max_length=40)
+    for one in captioner.generate([clip(captioner)], settings)[0]:
+        assert one.text.find(".") in (-1, len(one.text) - 1)
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (np.zeros((4, 7)), r"clip 0: .* wants features \[T, 80\] and times \[T\], got \[4, 7\]"),
+        (np.zeros((3, 80)), r"got \[3, 80\] and \[4\]"),
+        (np.full((4, 80), np.nan), "clip 0: features of no frame, or not finite"),
+    ],
+)
+def test_features_that_cannot_be_captioned_are_refused(
+    captioner: Captioner, features: np.ndarray, told: str
+) -> None:
+    with pytest.raises(FeatureError, match=told):
+        captioner.generate([FrameFeatures(features, np.arange(4))])
+
+
+def test_a_clip_of_no_frame_is_refused(captioner: Captioner) -> None:
+    with pytest.raises(FeatureError, match="of no frame"):
+        captioner.generate([FrameFeatures(np.zeros((0, 80)), np.zeros(0))])
+
+
+def test_the_encoder_may_be_named_by_what_a_feature_store_recorded(
+    tmp_path: Path, captioner: Captioner
+) -> None:
+    recorded = {"encoder": captioner.encoder.fingerprint, "sampler": "uniform 4", "decoder": "x"}
+    write_captioner(tmp_path, encoder={"name": "clip", **recorded})
+    found = load_model(str(tmp_path), device="cpu")
+    assert found.encoder.features == "grid"
+    assert found.generate([clip(found)]) == captioner.generate([clip(captioner)])
+
+
+def test_a_misspelt_model_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"no model named tny; did you mean tiny\?") as caught:
+        load_model("tny", device="cpu")
+    assert caught.value.hint == "vcap caption --list-models"
+
+
+def test_a_path_to_nothing_is_told_as_such() -> None:
+    with pytest.raises(CheckpointError, match=r"no such model folder or checkpoint file: a/b\.pt"):
+        load_model("a/b.pt", device="cpu")
+
+
+def test_a_model_of_the_hub_that_is_not_here_is_unavailable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnavailableError, match="hf:nobody/nothing is not on this machine") as one:
+        load_model("hf:nobody/nothing", device="cpu")
+    assert one.value.hint == "hf download nobody/nothing"
+    with pytest.raises(UsageError, match="want hf:ORG/NAME"):
+        load_model("hf:a b//", device="cpu")
+
+
+def test_captioning_a_video_goes_through_the_one_function(
+    captioner: Captioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+    from types import ModuleType
+    from typing import Any
+
+    asked: list[Any] = []
+
+    def caption_video(*given: object, **options: object) -> list[str]:
+        asked.append((given, options))
+        return [TEXTS[0]]
+
+    stand_in = ModuleType("vcap.engine.caption")
+    stand_in.caption_video = caption_video  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vcap.engine.caption", stand_in)
+    assert captioner.caption("a.mp4", every="2s") == [TEXTS[0]]
+    assert asked == [((captioner, "a.mp4"), {"every": "2s", "scenes": False})]
