@@ -182,7 +182,7 @@ def load_model(
         name: `tiny`, a model folder, a checkpoint file of the original MSR-VTT prefix captioner,
             `hf:ORG/NAME`, or a preset.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        dtype: fp32 (default), bf16 or fp16.
+        dtype: auto (fp32), fp32, bf16 or fp16.
 
     Raises:
         UsageError: no model is named so.
@@ -246,7 +246,7 @@ def _from_folder(
     card = folder / "README.md"
     return Captioner(
         name,
-        model.to(device=device, dtype=torch_dtype(dtype)),
+        model.to(device=device, dtype=torch_dtype(dtype, device)),
         _encoder(config, folder, device, dtype),
         Speech(tokenizer, stop_id, settings),
         sampler=sampler,
@@ -310,7 +310,7 @@ def _from_original(
         )
     return Captioner(
         name,
-        found.model.to(device=device, dtype=torch_dtype(dtype)),
+        found.model.to(device=device, dtype=torch_dtype(dtype, device)),
         encoder,
         Speech(tokenizer, tokenizer.first_id("."), GenerationSettings()),
         sampler=Sampler("uniform", found.model.config.clip_length),

@@ -82,7 +82,7 @@ class ClipEncoder:
         self.batch_size = batch_size
         self._weights = weights_digest(model.state_dict())
         self._quick_gelu = any(type(part).__name__ == "QuickGELU" for part in model.modules())
-        self._dtype = torch_dtype(dtype)
+        self._dtype = torch_dtype(dtype, device)
         self._device = device
         self._model = model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
         self._tokenize = tokenize
@@ -170,22 +170,18 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def torch_dtype(name: "torch.dtype | str | None") -> "torch.dtype":
-    """The type that weights are kept in.
+def torch_dtype(name: "torch.dtype | str | None", device: "torch.device | str") -> "torch.dtype":
+    """The type that weights are kept in; none given: float32.
 
     Raises:
         UsageError: an unknown name.
+        DeviceError: the device cannot compute in it.
     """
     import torch
 
-    known = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if isinstance(name, torch.dtype):
-        return name
-    if name is None:
-        return torch.float32
-    if name not in known:
-        raise UsageError(f"dtype: want {', '.join(known)}, got {name}")
-    return known[name]
+    from vcap.engine.run import choose_dtype
+
+    return name if isinstance(name, torch.dtype) else choose_dtype(name or "auto", device)
 
 
 def encoder_config(tower: Any, preprocess: Preprocess) -> dict[str, Any]:
@@ -212,7 +208,7 @@ def load_encoder(
     Args:
         name: see the head of this module.
         device: where it computes.
-        dtype: fp32 (default), bf16 or fp16.
+        dtype: auto (fp32), fp32, bf16 or fp16.
         features: `embedding` [D], or `grid`: the embedding, then one of each of 3 x 3 places
             row by row [10*D].
 

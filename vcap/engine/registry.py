@@ -81,8 +81,6 @@ FORMATS = _table(
 )
 
 FEATURES = ("embedding", "grid")
-DTYPES = ("fp32", "bf16", "fp16")
-STRATEGIES = ("beam", "greedy", "sample")
 
 
 def find(table: dict[str, Entry], name: str, what: str) -> Entry:

@@ -189,11 +189,13 @@ def test_features_of_an_unknown_kind_are_refused(folder: Path) -> None:
         load_encoder(str(folder), features="patches")
 
 
-def test_an_unknown_number_type_is_refused() -> None:
-    assert torch_dtype(None) is torch.float32
-    assert torch_dtype("bf16") is torch.bfloat16
-    with pytest.raises(UsageError, match="dtype: want fp32, bf16, fp16, got int8"):
-        torch_dtype("int8")
+def test_a_number_type_is_taken_by_name_or_as_it_is() -> None:
+    assert torch_dtype(None, "cpu") is torch.float32
+    assert torch_dtype("auto", "cpu") is torch.float32
+    assert torch_dtype("bf16", "cpu") is torch.bfloat16
+    assert torch_dtype(torch.float16, "cpu") is torch.float16
+    with pytest.raises(UsageError, match="int8"):
+        torch_dtype("int8", "cpu")
 
 
 def test_a_name_of_the_hub_that_is_not_here_is_unavailable(

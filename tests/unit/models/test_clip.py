@@ -105,6 +105,30 @@ def test_two_texts_true_of_one_picture_are_both_right() -> None:
     assert float(contrastive_loss(images, one_wrong, scale, both)) > float(fair)
 
 
+def test_a_pair_of_which_nobody_can_say_whether_it_fits_is_left_out() -> None:
+    images = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    own = torch.eye(3, dtype=torch.bool)
+    alike = torch.zeros(3, 3, dtype=torch.bool)
+    alike[0, 2] = alike[2, 0] = True
+    scale = torch.tensor(50.0)
+    assert float(contrastive_loss(images, images, scale, own)) > 0.4
+    assert float(contrastive_loss(images, images, scale, own, alike)) < 1e-3
+    nobody = torch.zeros(3, 3, dtype=torch.bool)
+    assert contrastive_loss(images, images, scale, own, nobody) == contrastive_loss(
+        images, images, scale, own
+    )
+
+
+def test_a_pair_that_nobody_can_judge_neither_helps_nor_hurts() -> None:
+    images, own = torch.eye(3), torch.eye(3, dtype=torch.bool)
+    unknown = torch.zeros(3, 3, dtype=torch.bool)
+    unknown[0, 1] = unknown[1, 0] = True
+    alike, scale = images[[0, 0, 2]], torch.tensor(50.0)
+    judged = contrastive_loss(alike, alike, scale, own)
+    left_out = contrastive_loss(alike, alike, scale, own, unknown)
+    assert float(left_out) < 1e-3 < float(judged)
+
+
 @torch.no_grad()
 def test_text_embeddings_stop_at_the_end_token() -> None:
     model = tower(RESNET)
