@@ -59,27 +59,6 @@ MODELS = _table(
           source="tiny/prefix"),
 )  # fmt: skip
 
-DATASETS = _table(
-    Entry("shapes:frames", "rendered stills with position words", kind="rendered"),
-    Entry("shapes:clips", "rendered clips of one event, 2-4 s", kind="rendered"),
-)
-
-SAMPLERS = _table(
-    Entry("fps F", "a grid of F frames a second"),
-    Entry("uniform N", "middles of N equal parts"),
-    Entry("all", "every frame"),
-    Entry("keyframes", "key frames only: fast, approximate times"),
-)
-
-FORMATS = _table(
-    Entry("txt", "plain captions, one a line"),
-    Entry("srt", "SubRip subtitles"),
-    Entry("vtt", "WebVTT subtitles"),
-    Entry("tsv", "start, end (ms) and text, tab-separated"),
-    Entry("json", "one file a video"),
-    Entry("jsonl", "one predictions file"),
-)
-
 FEATURES = ("embedding", "grid")
 
 

@@ -20,8 +20,7 @@ def test_a_name_like_no_other_is_answered_with_what_there_is() -> None:
 
 
 def test_every_entry_is_listed_under_its_own_name_with_a_sentence() -> None:
-    tables = (registry.METHODS, registry.ENCODERS, registry.MODELS, registry.DATASETS)
-    for table in (*tables, registry.SAMPLERS, registry.FORMATS):
+    for table in (registry.METHODS, registry.ENCODERS, registry.MODELS):
         for name, entry in table.items():
             assert entry.name == name
             assert entry.summary
@@ -30,14 +29,6 @@ def test_every_entry_is_listed_under_its_own_name_with_a_sentence() -> None:
 def test_every_method_can_be_loaded() -> None:
     for name, entry in registry.METHODS.items():
         assert registry.load(entry).name == name
-
-
-def test_every_sampler_that_is_named_can_be_parsed() -> None:
-    from vcap.video.sample import parse_sampler
-
-    for name in registry.SAMPLERS:
-        text = name.replace("F", "2").replace("N", "4")
-        assert str(parse_sampler(text)) == text
 
 
 def test_importing_the_names_loads_nothing_heavy() -> None:
