@@ -19,7 +19,7 @@ from vcap.engine.encoders import ClipEncoder, asset_folder, load_encoder, torch_
 from vcap.engine.fingerprint import differences
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import Tokenizer, load_tokenizer
-from vcap.engine.weights import load_weights, read_config, read_weights
+from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
 from vcap.errors import CheckpointError, ConfigError, FeatureError, UnavailableError, UsageError
 from vcap.models.generation import GenerationSettings, generate
 from vcap.models.lm import LmConfig, build_lm
@@ -179,7 +179,7 @@ def load_model(
     """Load a captioner.
 
     Args:
-        name: `tiny`, a model folder, a checkpoint file of the original MSR-VTT prefix captioner,
+        name: `tiny`, a model folder or that of a run, a checkpoint file of the original MSR-VTT prefix captioner,
             `hf:ORG/NAME`, or a preset.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         dtype: auto (fp32), fp32, bf16 or fp16.
@@ -199,7 +199,7 @@ def load_model(
     if name.startswith("hf:"):
         return _from_folder(name, _fetched(name), place, dtype)
     if path.is_dir():
-        return _from_folder(name, path, place, dtype)
+        return _from_folder(name, model_folder(path), place, dtype)
     if path.is_file():
         return _from_original(name, path, place, dtype)
     if path.suffix or len(path.parts) > 1:

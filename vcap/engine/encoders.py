@@ -2,7 +2,7 @@
 
     tiny                     embedded
     ViT-B-32:openai          open_clip's name and weights (fetched once), or a weights file
-    FOLDER                   of vcap (config.json) or of open_clip (open_clip_config.json)
+    FOLDER                   of vcap (a model or the run that made it) or of open_clip
     hf:ORG/NAME              an open_clip model on the model hub
 
 A vcap encoder folder holds `config.json` (`encoder_config`), `model.safetensors`, `tokenizer.json`.
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from vcap.engine import registry
 from vcap.engine.fingerprint import weights_digest
-from vcap.engine.weights import load_weights, read_config, read_weights
+from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
 from vcap.errors import CheckpointError, UnavailableError, UsageError, VcapError
 from vcap.video.picture import Size
 
@@ -237,7 +237,7 @@ def _load(name: str) -> Parts:
     if (folder / "open_clip_config.json").is_file():
         return _open_clip(f"local-dir:{folder.absolute()}", None, str(folder))
     if folder.is_dir():
-        return _vcap_folder(folder)
+        return _vcap_folder(model_folder(folder))
     if name.startswith("hf:"):
         return _open_clip(f"hf-hub:{name.removeprefix('hf:')}", None, name)
     tower, _, weights = name.partition(":")

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+def model_folder(folder: Path) -> Path:
+    """The model inside the folder of a run, or the folder itself."""
+    inside = folder / "model"
+    is_run = not (folder / "config.json").is_file() and (inside / "config.json").is_file()
+    return inside if is_run else folder
+
+
 def read_config(folder: Path, method: str) -> dict[str, Any]:
     """`config.json` of a model folder made by `vcap train METHOD`.
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.small_models import SIDE, TEXTS, write_captioner
 from vcap.engine.captioner import Captioner, FrameFeatures, load_model
+from vcap.engine.encoders import load_encoder
 from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
 from vcap.models.generation import GenerationSettings
 
@@ -129,6 +130,13 @@ def test_the_encoder_may_be_named_by_what_a_feature_store_recorded(
     found = load_model(str(tmp_path), device="cpu")
     assert found.encoder.features == "grid"
     assert found.generate([clip(found)]) == captioner.generate([clip(captioner)])
+
+
+def test_the_folder_of_a_run_stands_for_the_model_inside(tmp_path: Path) -> None:
+    write_captioner(tmp_path / "model")
+    (tmp_path / "config.yaml").write_text("method: prefix\n")
+    assert load_model(str(tmp_path), device="cpu").num_frames == 4
+    assert load_encoder(str(tmp_path / "model" / "clip")).width == 8
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest() -> None:
