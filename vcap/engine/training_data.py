@@ -18,7 +18,7 @@ from torch import Tensor
 from vcap.data.manifest import read_manifest, resolve_path
 from vcap.data.records import Record
 from vcap.engine.files import ensure_folder, replacing
-from vcap.engine.fingerprint import digest
+from vcap.engine.fingerprint import differences, digest
 from vcap.engine.reporter import Reporter
 from vcap.engine.schedule import DataSettings
 from vcap.errors import AnnotationError, FeatureError, InputError, VideoError
@@ -228,6 +228,23 @@ def _stored(stores: Sequence[FeatureStore], name: str) -> tuple[npt.NDArray[Any]
         if name in store:
             return store.features(name), store.times(name)
     raise FeatureError(f"no features of {name} in {len(stores)} feature store(s)")
+
+
+def open_stores(names: Sequence[str]) -> list[FeatureStore]:
+    """The feature stores of these folders.
+
+    Raises:
+        FeatureError: one is damaged, or they were made by different encoders or samplers.
+    """
+    stores = [FeatureStore(Path(name)) for name in names]
+    for store in stores[1:]:
+        ours, theirs = (dict(one.fingerprint) for one in (stores[0], store))
+        unlike = [line for line in differences(ours, theirs) if not line.startswith("decoder:")]
+        if unlike:
+            raise FeatureError(
+                f"{stores[0].folder} and {store.folder} were made differently: {'; '.join(unlike)}"
+            )
+    return stores
 
 
 def with_features(

@@ -201,22 +201,3 @@ class TestCommand:
         result = vcap("train", "prefx", "-o", tmp_path / "run")
         assert (result.exit_code, result.stdout) == (2, "")
         assert "did you mean prefix" in result.stderr
-
-
-def test_a_captioner_names_what_its_features_show(tmp_path: Path) -> None:
-    settings = TrainConfig.model_validate(
-        {
-            "method": "prefix",
-            "model": {"mapper": "mlp", "prefix_length": 4},
-            "options": {"lm_sizes": {**SIZES, "dropout": 0.0}, "vocabulary": 300},
-            "data": {"train": str(captions(tmp_path)), "features": str(store(tmp_path / "store"))},
-            "train": {"steps": 120, "batch_size": 12, "learning_rate": 0.02, "device": "cpu"},
-        }
-    )
-    result, _ = run(tmp_path, settings)
-    assert result.scores["test/colour"] > result.scores["test majority/colour"]
-    assert result.scores["test/mean"] >= 0.9
-    found = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
-    assert found["encoder"]["name"] == "made-up"
-    assert found["model"]["feature_width"] == 8
-    assert found["domain"]["threshold"] > 0

@@ -1,7 +1,8 @@
 """`vcap train encoder`: an image and text encoder, trained on pairs of a frame and a caption.
 
 Source: Radford et al., "CLIP", arXiv:2103.00020. Departures: several captions of a batch may be
-true of one picture, and then share the target; no flips, as captions speak of left and right.
+true of one picture, and then share the target; those that speak of what is not recorded of a
+picture are left out; no flips, as captions speak of left and right.
 Shapes: B pairs, H W pixels, C colour, L tokens, S slots, D embedding width.
 """
 
@@ -213,7 +214,8 @@ class EncoderMethod:
         return {
             "frames": pairs.frames.gather(frames),
             "tokens": nn.functional.pad(tokens, (0, missing), value=self.tokenizer.pad_id),
-            "positives": self._positives(pairs, clips, rows),
+            "positives": (positives := self._positives(pairs, clips, rows)),
+            "unknown": self._unknown(pairs, clips, rows) & ~positives,
         }
 
     def _positives(self, pairs: Pairs, clips: Indices, rows: Indices) -> Tensor:
@@ -226,6 +228,12 @@ class EncoderMethod:
             own |= true_of(pairs.claims[rows], pairs.truths[clips])
         return torch.from_numpy(own | (clips[:, None] == clips[None]))
 
+    def _unknown(self, pairs: Pairs, clips: Indices, rows: Indices) -> Tensor:
+        """[B, B] True where a caption says what is not known of a picture, and nothing false."""
+        if self.options.positives != "same_meaning":
+            return torch.zeros((len(clips), len(rows)), dtype=torch.bool)
+        return torch.from_numpy(undecided(pairs.claims[rows], pairs.truths[clips]))
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Matrices decay, vectors do not."""
         return decay_groups(self.model)
@@ -234,7 +242,8 @@ class EncoderMethod:
         """The contrastive loss of a batch."""
         images, texts = self._embed(batch["frames"], batch["tokens"])
         scale = self.model.logit_scale.exp().clamp(max=MAX_SCALE)  # type: ignore[operator]
-        return {"contrast": contrastive_loss(images, texts, scale, batch["positives"])}
+        pairs = batch["positives"], batch["unknown"]
+        return {"contrast": contrastive_loss(images, texts, scale, *pairs)}
 
     def _embed(self, frames: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """frames [B, H, W, C], tokens [B, L] -> embeddings of unit length, twice [B, D]."""
@@ -313,6 +322,17 @@ def true_of(claims: Codes, truths: Codes) -> npt.NDArray[np.bool_]:
     says_something = np.any(claims >= 0, axis=1, keepdims=True).T  # [1, captions]
     right: npt.NDArray[np.bool_] = np.logical_and(np.all(same, axis=2), says_something)
     return right
+
+
+def undecided(claims: np.ndarray[Any, Any], truths: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Which captions [B, S] name a slot that is unknown of a picture [B, S], and none falsely.
+
+    A clip whose place is not recorded is neither right nor wrong for "at the top left".
+    """
+    told, known = claims[None] >= 0, truths[:, None] >= 0
+    false = told & known & (claims[None] != truths[:, None])
+    answer: np.ndarray[Any, Any] = (told & ~known).any(axis=2) & ~false.any(axis=2)
+    return answer
 
 
 def augmented(frames: Tensor, options: EncoderOptions, draw: np.random.Generator) -> Tensor:

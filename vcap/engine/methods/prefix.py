@@ -37,6 +37,7 @@ from vcap.engine.training_data import (
     Splits,
     TokenTable,
     dice,
+    open_stores,
     permutation,
     with_features,
 )
@@ -45,6 +46,9 @@ from vcap.features.store import FeatureStore
 from vcap.models.generation import GenerationSettings, generate
 from vcap.models.prefix import PrefixCaptioner, PrefixConfig
 
+HELD_OUT_QUANTILE = 0.99  # of the distances of clips that were not trained on ...
+HELD_OUT_MARGIN = 1.25  # ... and how much farther a clip may lie without a warning
+Stores = Sequence[FeatureStore]
 Encode = Callable[[str], list[int]]
 
 
@@ -83,9 +87,7 @@ class PrefixOptions:
 class Part:
     """One split: its examples, features, captions and slots."""
 
-    def __init__(
-        self, examples: list[Example], stores: Sequence[FeatureStore], encode: Encode
-    ) -> None:
+    def __init__(self, examples: list[Example], stores: Stores, encode: Encode) -> None:
         self.examples = examples
         self.features = FeatureTable(stores, [one.record.id for one in examples])
         self.tokens = TokenTable([one.texts for one in examples], encode)
@@ -116,7 +118,7 @@ class PrefixMethod:
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
         self.config, self.run = config, run
         self.options = fill(PrefixOptions, config.options, "options")
-        self.stores = [FeatureStore(Path(name)) for name in config.data.features]
+        self.stores = open_stores(config.data.features)
         train = with_features(data.train, self.stores, run.reporter)
         val = with_features(data.val, self.stores, run.reporter)
         self.language = self._language(train)
@@ -329,7 +331,8 @@ class PrefixMethod:
         if self.val_part is None:
             return domain
         held_out = [domain.distance(row[None]) for row in self.val_part.features.clip_means()]
-        return replace(domain, threshold=max(domain.threshold, float(np.quantile(held_out, 0.99))))
+        usual = float(np.quantile(held_out, HELD_OUT_QUANTILE))
+        return replace(domain, threshold=max(domain.threshold, HELD_OUT_MARGIN * usual))
 
     def _departures(self) -> list[str]:
         sizes, options = self.captioner.config, self.options
