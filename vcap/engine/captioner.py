@@ -179,8 +179,8 @@ def load_model(
     """Load a captioner.
 
     Args:
-        name: `tiny`, a model folder or that of a run, a checkpoint file of the original MSR-VTT prefix captioner,
-            `hf:ORG/NAME`, or a preset.
+        name: `tiny`, a model folder or that of a run, a checkpoint file of the original MSR-VTT
+            prefix captioner, `hf:ORG/NAME`, or a preset.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         dtype: auto (fp32), fp32, bf16 or fp16.
 

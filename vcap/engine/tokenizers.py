@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 PAD = "<pad>"
 END = "<end>"
+GPT2_END = "<|endoftext|>"
 
 
 class Tokenizer:
@@ -58,11 +59,12 @@ class Tokenizer:
         """What a `tokenizer.json` holds.
 
         Raises:
-            CheckpointError: the tokenizer comes from elsewhere and has no such file.
+            CheckpointError: the tokenizer is of a kind that has no such file.
         """
-        if not hasattr(self._backend, "to_str"):
+        library = getattr(self._backend, "backend_tokenizer", self._backend)
+        if not hasattr(library, "to_str"):
             raise CheckpointError("this tokenizer cannot be written as tokenizer.json")
-        return str(self._backend.to_str(pretty=True))
+        return str(library.to_str(pretty=True))
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> Tokenizer:
@@ -120,10 +122,14 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
 def _own(library: Any, where: Path | None = None) -> Tokenizer:
     library.encode_special_tokens = True  # "<end>" typed in a caption is text like any other
-    pad_id, end_id = library.token_to_id(PAD), library.token_to_id(END)
-    if pad_id is None or end_id is None:
-        raise CheckpointError(f"{where} has no {PAD} and {END} tokens")
-    return Tokenizer(library, end_id=end_id, pad_id=pad_id, size=library.get_vocab_size())
+    ends = [number for end in (END, GPT2_END) if (number := library.token_to_id(end)) is not None]
+    if not ends:
+        raise CheckpointError(f"{where} has neither {END} nor {GPT2_END} to end a text with")
+    pad_id = library.token_to_id(PAD)
+    size = library.get_vocab_size()
+    return Tokenizer(
+        library, end_id=ends[0], pad_id=ends[0] if pad_id is None else pad_id, size=size
+    )
 
 
 def hub_tokenizer(name: str) -> Tokenizer:
