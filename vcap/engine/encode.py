@@ -187,6 +187,12 @@ def as_sources(inputs: Sequence[str | Path | Source] | str | Path) -> list[Sourc
 
 
 def load_named(settings: EncodeSettings, reporter: Reporter) -> "ClipEncoder":
+    """The encoder that the settings name, on the device that they name.
+
+    Raises:
+        UsageError: no encoder is named so.
+        DeviceError: there is no such device.
+    """
     from vcap.engine.encoders import load_encoder
     from vcap.engine.run import choose_device, choose_dtype
 

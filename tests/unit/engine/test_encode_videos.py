@@ -261,5 +261,5 @@ def test_two_samplers_at_once_are_refused() -> None:
 
 
 def test_a_misspelt_setting_of_the_python_face_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="modle.*did you mean model"):
+    with pytest.raises(UsageError, match=r"modle.*did you mean model"):
         encode(["a.mp4"], tmp_path, modle="tiny")
