@@ -204,10 +204,11 @@ class FeatureTable:
         total = self.features.sum(axis=1, dtype=np.float32)  # [N, D]
         return np.asarray(total / self.lengths[:, None], dtype=np.float32)
 
-    def spread(self) -> Tensor:
-        """Standard deviation of each number of a feature over some of the clips [D]."""
-        some = self.features[:256].astype(np.float32)  # [n, T, D]
-        return torch.from_numpy(some.std(axis=(0, 1)))
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each number of a feature over some of the clips [D]."""
+        some, lengths = self.features[:2048], self.lengths[:2048]
+        real = some[np.arange(some.shape[1]) < lengths[:, None]].astype(np.float32)  # [n, D]
+        return torch.from_numpy(real.mean(axis=0)), torch.from_numpy(real.std(axis=0) + 1e-3)
 
     def gather(self, clips: Indices) -> tuple[Tensor, Tensor, Tensor]:
         """Clips [B] -> features [B, T, D] float32, times [B, T], mask [B, T]."""

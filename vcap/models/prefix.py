@@ -4,7 +4,8 @@ Source: Mokady et al., "ClipCap", arXiv:2111.09734, and its MSR-VTT variant, whi
 frame features instead of one picture's. Checked against recorded runs of that system.
 **Departures**, all off or without effect by default: padded frames are masked; the MLP's frames are
 pooled to P parts where P differs from T; `frame_times` and `temporal_kernel` tell the mapper about
-time; with `end_token` the end of a caption is learned and `token_mask` says what counts.
+time; `standardise` evens out the numbers of a feature; with `end_token` the end of a caption is
+learned and `token_mask` says what counts.
 Shapes: B clips, T frames, D feature width, P prefix, W width of the language model, L tokens, V
 vocabulary.
 """
@@ -37,6 +38,7 @@ class PrefixConfig:
         lm_width: W.
         frame_times: add an embedding of its time to each frame (attention mappers).
         temporal_kernel: width in frames of the convolutions before the mapper; 0 for none.
+        standardise: bring features to the mean 0 and deviation 1 that they have in training.
         end_token: learn where captions end; False counts every token but id 0, as the original.
     """
 
@@ -49,6 +51,7 @@ class PrefixConfig:
     lm_width: int = 768
     frame_times: bool = False
     temporal_kernel: int = 0
+    standardise: bool = False
     end_token: bool = True
 
     def __post_init__(self) -> None:
@@ -119,9 +122,15 @@ class AttentionMapper(nn.Module):
 class PrefixCaptioner(nn.Module):
     """A mapper in front of a GPT-2."""
 
+    feature_mean: Tensor  # [D]
+    feature_std: Tensor  # [D]
+
     def __init__(self, config: PrefixConfig, lm: nn.Module) -> None:
         super().__init__()
         self.config = config
+        if config.standardise:
+            self.register_buffer("feature_mean", torch.zeros(config.feature_width))
+            self.register_buffer("feature_std", torch.ones(config.feature_width))
         kernel, width = config.temporal_kernel, config.feature_width
         self.convolution = TemporalConvolution(width, config.lm_width, kernel) if kernel else None
         mapper = MlpMapper if config.mapper == "mlp" else AttentionMapper
@@ -148,10 +157,16 @@ class PrefixCaptioner(nn.Module):
             wanted = self.config.feature_width
             got = f"{[*features.shape]} and {[*mask.shape]}"
             raise ValueError(f"want [B, T, {wanted}] and [B, T], got {got}")
+        out: Tensor = self.mapper(self.frame_tokens(features, mask), times, mask)  # [B, P, W]
+        return out
+
+    def frame_tokens(self, features: Tensor, mask: Tensor) -> Tensor:
+        """features [B, T, D], mask [B, T] -> what the mapper reads, [B, T, D] or [B, T, W]."""
+        if self.config.standardise:
+            features = (features - self.feature_mean) / self.feature_std  # [B, T, D]
         if self.convolution is not None:
             features = self.convolution(features, mask)  # [B, T, W]
-        out: Tensor = self.mapper(features, times, mask)  # [B, P, W]
-        return out
+        return features
 
     def read(self, prefix: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
         """prefix [B, P, W], tokens [B, L], token_mask [B, L] -> logits [B, P+L, V]."""

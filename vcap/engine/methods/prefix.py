@@ -66,6 +66,7 @@ class PrefixOptions:
         first_caption_only: train on the first caption of each clip, as the original does.
         aux_weight: weight of the slot loss at the start.
         aux_until: share of the training after which it is gone.
+        aux_frames: ask the frames that the mapper reads for the slots too, not the prefix alone.
         feature_noise: noise on training features, in their standard deviations.
         domain_width: numbers of a feature that tell known from unknown clips; 0 for all.
         max_length: most tokens of a generated caption.
@@ -79,6 +80,7 @@ class PrefixOptions:
     first_caption_only: bool = False
     aux_weight: float = 0.0
     aux_until: float = 0.5
+    aux_frames: bool = False
     feature_noise: float = 0.0
     domain_width: int = 0
     max_length: int = 40
@@ -100,13 +102,19 @@ class Part:
 class Trainee(nn.Module):
     """The captioner, and the heads of the slot loss that are not exported."""
 
-    def __init__(self, captioner: PrefixCaptioner, num_values: dict[str, int]) -> None:
+    def __init__(
+        self, captioner: PrefixCaptioner, num_values: dict[str, int], aux_frames: bool
+    ) -> None:
         super().__init__()
         self.captioner = captioner
-        width = captioner.config.lm_width
-        self.heads = nn.ModuleDict(
-            {name: nn.Linear(width, count) for name, count in num_values.items()}
-        )
+        sizes = captioner.config
+        frame_width = sizes.lm_width if sizes.temporal_kernel else sizes.feature_width
+        self.heads = _heads(sizes.lm_width, num_values)
+        self.frame_heads = _heads(2 * frame_width, num_values if aux_frames else {})
+
+
+def _heads(width: int, num_values: dict[str, int]) -> nn.ModuleDict:
+    return nn.ModuleDict({name: nn.Linear(width, count) for name, count in num_values.items()})
 
 
 class PrefixMethod:
@@ -134,7 +142,7 @@ class PrefixMethod:
         self.slots = SlotTable(self.train_part.truths, [one.texts for one in train])
         self.best = ("mean", "max") if self.val_part and self.slots.names else ("loss", "min")
         self.model: nn.Module = self._build()
-        self.noise_scale = self.train_part.features.spread() * self.options.feature_noise
+        self.noise_scale = self.train_part.features.moments()[1] * self.options.feature_noise
 
     @property
     def captioner(self) -> PrefixCaptioner:
@@ -168,7 +176,12 @@ class PrefixMethod:
         captioner = PrefixCaptioner(sizes, self.language.model)
         if not self.options.train_lm:
             captioner.freeze_lm()
-        return Trainee(captioner, self.slots.num_values if self.options.aux_weight else {})
+        if sizes.standardise:
+            mean, std = self.train_part.features.moments()
+            captioner.feature_mean.copy_(mean)
+            captioner.feature_std.copy_(std)
+        num_values = self.slots.num_values if self.options.aux_weight else {}
+        return Trainee(captioner, num_values, self.options.aux_frames)
 
     @property
     def num_batches(self) -> int:
@@ -202,37 +215,32 @@ class PrefixMethod:
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The language model with its own rate, everything else with the plain one."""
         assert isinstance(self.model, Trainee)
-        rest: list[nn.Module] = [self.captioner.mapper, self.model.heads]
+        rest: list[nn.Module] = [self.captioner.mapper, self.model.heads, self.model.frame_heads]
         if self.captioner.convolution is not None:
             rest.append(self.captioner.convolution)
         groups = decay_groups(nn.ModuleList(rest))
         return groups + decay_groups(self.captioner.lm, self.options.lm_rate)
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The caption loss, and the slot loss where it is asked for."""
-        prefix = self.captioner.prefix(batch["features"], batch["times"], batch["mask"])
-        logits = self.captioner.read(prefix, batch["tokens"], batch["token_mask"])
-        terms = {"caption": self.captioner.loss(logits, batch["tokens"], batch["token_mask"])}
+        """The caption loss, and the slot losses where they are asked for."""
+        assert isinstance(self.model, Trainee)
+        captioner, mask = self.captioner, batch["mask"]
+        frames = captioner.frame_tokens(batch["features"], mask)  # [B, T, D or W]
+        prefix = captioner.mapper(frames, batch["times"], mask)  # [B, P, W]
+        logits = captioner.read(prefix, batch["tokens"], batch["token_mask"])
+        terms = {"caption": captioner.loss(logits, batch["tokens"], batch["token_mask"])}
         if "slots" in batch:
-            terms["slots"] = self._slot_loss(prefix.mean(dim=1), batch["slots"])
+            terms["slots"] = slot_loss(self.model.heads, prefix.mean(dim=1), batch["slots"])
+        if "slots" in batch and self.options.aux_frames:
+            pooled = mean_and_most(frames, mask)
+            terms["frame_slots"] = slot_loss(self.model.frame_heads, pooled, batch["slots"])
         return terms
 
-    def _slot_loss(self, pooled: Tensor, slots: Tensor) -> Tensor:
-        """pooled [B, W], slots [B, S] with -1 where absent -> mean cross-entropy over slots []."""
-        assert isinstance(self.model, Trainee)
-        losses = []
-        for column, head in enumerate(self.model.heads.values()):
-            wanted = slots[:, column]
-            each = nn.functional.cross_entropy(
-                head(pooled), wanted, ignore_index=ABSENT, reduction="sum"
-            )
-            losses.append(each / (wanted != ABSENT).sum().clamp(min=1))
-        return torch.stack(losses).mean()
-
     def loss_weights(self, step: int, total: int) -> dict[str, float]:
-        """The slot loss fades out evenly."""
+        """The slot losses fade out evenly."""
         done = step / max(1.0, self.options.aux_until * total)
-        return {"slots": self.options.aux_weight * max(0.0, 1.0 - done)}
+        weight = self.options.aux_weight * max(0.0, 1.0 - done)
+        return {"slots": weight, "frame_slots": weight}
 
     def validation_metrics(self) -> dict[str, float]:
         """Loss, and what generated captions say of the slots."""
@@ -342,7 +350,28 @@ class PrefixMethod:
             "frame times are added to the frame tokens": sizes.frame_times,
             f"a convolution over {sizes.temporal_kernel} frames": sizes.temporal_kernel > 0,
             "the language model was trained on captions first": bool(options.lm),
+            "features are standardised by the training set": sizes.standardise,
+            "the slot loss asks the frame tokens too": options.aux_frames,
             f"a slot loss of weight {options.aux_weight}, gone after {options.aux_until:.0%} of "
             "the training": options.aux_weight > 0,
         }
         return [sentence for sentence, is_so in told.items() if is_so]
+
+
+def slot_loss(heads: nn.ModuleDict, pooled: Tensor, slots: Tensor) -> Tensor:
+    """pooled [B, W], slots [B, S] with -1 where absent -> mean cross-entropy over slots []."""
+    losses = []
+    for column, head in enumerate(heads.values()):
+        wanted = slots[:, column]
+        each = nn.functional.cross_entropy(
+            head(pooled), wanted, ignore_index=ABSENT, reduction="sum"
+        )
+        losses.append(each / (wanted != ABSENT).sum().clamp(min=1))
+    return torch.stack(losses).mean()
+
+
+def mean_and_most(frames: Tensor, mask: Tensor) -> Tensor:
+    """frames [B, T, W], mask [B, T] -> mean and maximum over the real frames [B, 2*W]."""
+    real = mask[..., None]
+    mean = (frames * real).sum(dim=1) / real.sum(dim=1)
+    return torch.cat([mean, frames.masked_fill(~real, -torch.inf).amax(dim=1)], dim=1)

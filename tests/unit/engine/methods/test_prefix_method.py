@@ -11,7 +11,7 @@ import torch
 
 from tests.unit.engine.captioned import NUM_FRAMES, SIZES, WIDTH, captions, rendered, store
 from vcap.engine.checkpoint import read_tensors
-from vcap.engine.methods.prefix import PrefixMethod
+from vcap.engine.methods.prefix import PrefixMethod, Trainee, mean_and_most, slot_loss
 from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainConfig
@@ -138,11 +138,44 @@ def test_the_slot_loss_fades_out_evenly(tmp_path: Path) -> None:
     assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
 
 
+def test_the_frames_can_be_asked_for_the_slots_too(tmp_path: Path) -> None:
+    one = method(
+        tmp_path, options={"aux_weight": 2.0, "aux_frames": True}, model={"temporal_kernel": 3}
+    )
+    terms = one.losses(one.batch(0, 0))
+    assert set(terms) == set(one.loss_weights(0, 10)) | {"caption"}
+    terms["frame_slots"].backward()
+    assert one.captioner.convolution is not None
+    assert one.captioner.convolution.first.weight.grad is not None
+    assert one.captioner.mapper.constants.grad is None, "the mapper is asked by the other term"
+
+
+def test_padded_frames_are_not_asked() -> None:
+    frames = torch.randn(2, 3, 4)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    found = mean_and_most(frames, mask)
+    assert torch.equal(found[0], mean_and_most(frames[:1, :2], mask[:1, :2])[0])
+    assert torch.equal(found[1, 4:], frames[1].amax(dim=0))
+
+
+def test_standardised_features_have_mean_zero_and_deviation_one(tmp_path: Path) -> None:
+    one = method(tmp_path, model={"standardise": True})
+    clips = np.arange(len(one.train_part))
+    batch = one._gather(one.train_part, clips, one.train_part.tokens.first(clips))
+    found = one.captioner.frame_tokens(batch["features"], batch["mask"])
+    assert found.mean(dim=(0, 1)).abs().max() < 1e-4
+    assert (found.std(dim=(0, 1), correction=0) - 1).abs().max() < 0.01
+    plain = method(tmp_path).captioner
+    kept = plain.frame_tokens(batch["features"], batch["mask"])
+    assert torch.equal(kept, batch["features"]), "left alone unless asked for"
+
+
 def test_a_slot_that_a_clip_has_not_adds_nothing_to_the_slot_loss(tmp_path: Path) -> None:
     one = method(tmp_path, options={"aux_weight": 1.0})
-    pooled = torch.randn(3, 32)
+    assert isinstance(one.model, Trainee)
+    heads, pooled = one.model.heads, torch.randn(3, 32)
     known = torch.tensor([[0, 1], [1, 0], [-1, -1]])
-    with_absent, without = one._slot_loss(pooled, known), one._slot_loss(pooled[:2], known[:2])
+    with_absent, without = slot_loss(heads, pooled, known), slot_loss(heads, pooled[:2], known[:2])
     assert with_absent.item() == pytest.approx(without.item(), rel=1e-6)
 
 
@@ -173,7 +206,7 @@ def test_the_language_model_has_a_rate_of_its_own(tmp_path: Path) -> None:
 def test_noise_moves_training_features_and_no_others(tmp_path: Path) -> None:
     plain, noisy = method(tmp_path), method(tmp_path, options={"feature_noise": 0.5})
     difference = noisy.batch(0, 0)["features"] - plain.batch(0, 0)["features"]
-    relative = difference.std(dim=(0, 1)) / plain.train_part.features.spread()
+    relative = difference.std(dim=(0, 1)) / plain.train_part.features.moments()[1]
     assert relative.mean().item() == pytest.approx(0.5, rel=0.1)
     assert noisy.val_part is not None and plain.val_part is not None
     ours, theirs = (next(iter(one._batches(one.val_part))) for one in (noisy, plain))
