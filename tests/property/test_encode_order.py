@@ -21,9 +21,7 @@ def encoder(model_folder: Path, request: pytest.FixtureRequest) -> ClipEncoder:
     return load_encoder(str(model_folder / "clip"), features=request.param)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=10, deadline=None)
 @given(order=st.lists(st.integers(0, 6), min_size=1, max_size=7, unique=True))
 def test_neighbours_in_the_batch_change_nothing(
     encoder: ClipEncoder, small_videos: Path, order: list[int]
