@@ -116,6 +116,13 @@ def test_a_name_that_is_no_utf8_comes_through(vcap: Any, tmp_path: Path) -> None
     assert b"caf\xe9.mp4,true,1," in (tmp_path / "out" / "summary.csv").read_bytes()
 
 
+def test_a_name_that_is_no_utf8_comes_through_stdin(vcap: Any, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    Path(os.fsdecode(odd)).write_bytes(sample_path().read_bytes())
+    result = vcap("extract", "-", "-o", tmp_path / "out", "--frames", 1, stdin=odd + b"\n")
+    assert (result.exit_code, result.stdout_bytes.count(b"\t1\n")) == (0, 1)
+
+
 def test_a_dry_run_shows_the_settings_and_writes_nothing(vcap: Any, tmp_path: Path) -> None:
     result = vcap("extract", "sample", "-o", tmp_path / "out", "--dry-run")
     assert result.exit_code == 0
@@ -252,6 +259,30 @@ def test_a_folder_of_the_user_is_left_alone(vcap: Any, tmp_path: Path) -> None:
     assert result.exit_code == 7
     assert result.stderr.startswith(f"error: {mine} is there already and vcap did not make it\n")
     assert names(mine) == ["thesis.txt"]
+
+
+def test_a_table_of_the_user_is_left_alone(vcap: Any, tmp_path: Path) -> None:
+    (tmp_path / "summary.csv").write_text("years of work")
+    result = vcap("extract", "sample", "-o", tmp_path, "--frames", 1)
+    assert result.exit_code == 7
+    assert f"{tmp_path / 'summary.csv'} is there already and vcap did not make it" in result.stderr
+    assert (tmp_path / "summary.csv").read_text() == "years of work"
+    assert not (tmp_path / "sample.mp4").exists()
+
+
+def test_frames_that_lie_in_the_input_are_no_input(vcap: Any, tmp_path: Path, clip: Path) -> None:
+    words = ["extract", tmp_path, "-o", tmp_path / "frames", "--frames", 2]
+    first, second = vcap(*words), vcap(*words)
+    assert second.stdout == first.stdout == f"{tmp_path / 'frames' / 'clip.mp4'}\t2\n"
+    assert second.stderr == "1 videos were done before\nnothing to do\n"
+    assert "videos: 1\n" in vcap(*words, "--dry-run").stdout
+
+
+def test_damage_is_told_though_frames_come_out(vcap: Any, tmp_path: Path, clip: Path) -> None:
+    clip.write_bytes(clip.read_bytes()[:40_000])
+    result = vcap("extract", clip, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("warning: clip.mp4: ")
 
 
 def test_force_replaces_what_is_in_the_way(vcap: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -136,3 +136,8 @@ def keep_odd_names() -> None:
     """Let file names that are not valid UTF-8 pass through stdout as they are."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="surrogateescape")
+
+
+def words_in() -> TextIO:
+    """Stdin, in which a file name that is not valid UTF-8 is a name like any other."""
+    return typer.get_text_stream("stdin", errors="surrogateescape")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from vcap.cli import options
+from vcap.cli.boundary import words_in
 from vcap.cli.output import conclude, echo_json, echo_plan
 
 EXAMPLE = "vcap caption sample"
@@ -111,7 +112,7 @@ def command(
     given = {"model": model, "every": every, "scenes": scenes or None, "beam": beam}
     given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags(CaptionSettings, given, unless="auto")
-    stdin = typer.get_text_stream("stdin")
+    stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     files = open_files(sources, formats or (), folder=output, beside=beside, force=force)
     if dry_run:

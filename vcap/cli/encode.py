@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vcap.cli import options
+from vcap.cli.boundary import words_in
 from vcap.cli.output import conclude, echo_json, echo_plan
 
 EXAMPLE = "vcap encode sample -o features --frames 16"
@@ -111,13 +112,13 @@ def command(
 def _texts(inputs: list[str]) -> Any:
     from vcap.engine.encode_text import gather_texts
 
-    return gather_texts(inputs, stdin=typer.get_text_stream("stdin"))
+    return gather_texts(inputs, stdin=words_in())
 
 
 def _videos(inputs: list[str], **choice: Any) -> Any:
     from vcap.engine.inputs import gather
 
-    return gather(inputs, stdin=typer.get_text_stream("stdin"), **choice)
+    return gather(inputs, stdin=words_in(), **choice)
 
 
 def _run(

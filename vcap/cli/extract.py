@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vcap.cli import options
+from vcap.cli.boundary import words_in
 from vcap.cli.output import conclude, echo_json, echo_plan
 
 EXAMPLE = "vcap extract sample -o frames --fps 2"
@@ -61,14 +62,15 @@ def command(
     Prints the folder and the number of frames of each video. Run it again and only what is missing
     is made. You need this only for other programs: vcap itself reads videos.
     """
-    from vcap.engine.extract import Wish, choose, extract
+    from vcap.engine.extract import Wish, choose, extract, not_made_here
     from vcap.engine.inputs import gather
     from vcap.engine.reporter import make_reporter
     from vcap.engine.run import listen
 
     wish = Wish(choose(fps, frames, scenes), size, format)
-    stdin = typer.get_text_stream("stdin")
+    stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
+    sources = not_made_here(sources, output)
     if dry_run:
         return echo_plan({**asdict(wish), "output": output, "videos": len(sources)}, as_json)
     reporter = make_reporter(quiet, verbose)

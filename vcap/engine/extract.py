@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from vcap.engine.outputs import IsDone, Item, Units, one_by_one
 from vcap.errors import OutputError, UsageError
-from vcap.types import Segment
 
 if TYPE_CHECKING:
     from vcap.engine.inputs import Source
     from vcap.engine.interrupt import StopRequest
     from vcap.engine.items import Summary
     from vcap.engine.reporter import Reporter
+    from vcap.video.decode import Warn
     from vcap.video.picture import Pixels, Size
 
 DEFAULT_FPS = 5.0
@@ -48,6 +48,7 @@ class Extracted:
 
     part: Path
     num_frames: int
+    warnings: tuple[str, ...] = ()  # of the decoder
 
 
 def choose(fps: float | None, frames: int | None, scenes: bool) -> str:
@@ -108,10 +109,11 @@ class Frames:
 
         part = self.parts_dir / secrets.token_hex(8)
         count = 0
+        warnings: list[str] = []
         with output_errors(part):
             part.mkdir(parents=True)
         try:
-            for pixels in self.pictures(Path(source.path), source.segment):
+            for pixels in self.pictures(source, warnings.append):
                 count += 1
                 data = encode_image(pixels, self.wish.format)
                 with output_errors(part):
@@ -119,24 +121,27 @@ class Frames:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        return Extracted(part, count)
+        return Extracted(part, count, tuple(warnings))
 
-    def pictures(self, path: Path, segment: Segment | None) -> "Iterator[Pixels]":
+    def pictures(self, source: "Source", on_warning: "Warn") -> "Iterator[Pixels]":
         """The wanted frames of one video in order."""
         from vcap.video.decode import iter_frames
+        from vcap.video.parts import iter_parts
         from vcap.video.sample import Sampler
 
+        path, segment = source.path, source.segment
         if self.sampler is not None:
-            for _, pixels in iter_frames(path, self.sampler, segment=segment, size=self.size):
+            for _, pixels in iter_frames(
+                path, self.sampler, segment=segment, size=self.size, on_warning=on_warning
+            ):
                 yield pixels
             return
         from vcap.video.scenes import find_scenes
 
-        for scene in find_scenes(path, segment=segment):
-            for _, pixels in iter_frames(
-                path, Sampler("uniform", 1), segment=scene, size=self.size
-            ):
-                yield pixels
+        scenes = find_scenes(path, segment=segment, on_warning=on_warning)
+        middle = Sampler("uniform", 1)
+        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=self.size):
+            yield frames.pixels[0]
 
 
 class FramesOutput:
@@ -155,23 +160,31 @@ class FramesOutput:
         return self.folder / safe_name(item.key)
 
     def plan(self, items: Sequence[Item], done: IsDone) -> Units:
-        """Items that are not done; folders that vcap did not make are left alone.
+        """Items that are not done; what vcap did not make is left alone.
 
         Raises:
-            OutputError: such a folder is in the way.
+            OutputError: such a file or folder is in the way.
         """
         for leftover in self.folder.glob(".vcap-*.part"):
             shutil.rmtree(leftover, ignore_errors=True)
         units = one_by_one(items, done)
-        ours = self.ours.read_text("utf-8").splitlines() if self.ours.is_file() else []
-        for [item] in units:
-            path = self.path(item)
+        ours = self.made()
+        for path in [self.folder / SUMMARY, *(self.path(item) for [item] in units)]:
             if path.exists() and not self.force and path.name not in ours:
                 raise OutputError(
                     f"{path} is there already and vcap did not make it",
                     hint="the same command with --force, or another folder after -o",
                 )
+        self._remember(SUMMARY)
         return units
+
+    def made(self) -> set[str]:
+        """Names in the folder that are vcap's own."""
+        return set(self.ours.read_text("utf-8").splitlines()) if self.ours.is_file() else set()
+
+    def _remember(self, name: str) -> None:
+        with self.ours.open("a", encoding="utf-8") as names:
+            names.write(f"{name}\n")
 
     def write(self, item: Item, result: Extracted) -> list[Item]:
         """Give the folder its name, in the place of an older one."""
@@ -179,8 +192,7 @@ class FramesOutput:
 
         path = self.path(item)
         with output_errors(path):
-            with self.ours.open("a", encoding="utf-8") as names:
-                names.write(f"{path.name}\n")  # before the folder appears: a kill may come between
+            self._remember(path.name)  # before the folder appears: a kill may come between
             if path.exists():
                 os.replace(path, self.parts_dir / f"{result.part.name}.old")
             os.replace(result.part, path)
@@ -194,6 +206,13 @@ class FramesOutput:
     def files(self, item: Item) -> tuple[str, ...]:
         """The folder of an item."""
         return (self.path(item).name,)
+
+
+def not_made_here(sources: "Sequence[Source]", folder: Path) -> "list[Source]":
+    """Leave out frames that an earlier run wrote into the folder, where it lies in the input."""
+    home = Path(os.path.abspath(folder))
+    made = {home / name for name in FramesOutput(folder).made()}
+    return [source for source in sources if made.isdisjoint(source.path.parents)]
 
 
 def extract(
@@ -227,6 +246,11 @@ def extract(
     work = Frames(wish, output.parts_dir)
     ensure_folder(folder)
     items = to_items(sources)
+
+    def warn(item: Item, result: Extracted) -> None:
+        for warning in result.warnings:
+            reporter.warn(f"{item.key}: {warning}")
+
     try:
         summary = map_items(
             items,
@@ -238,6 +262,7 @@ def extract(
             force=force,
             reporter=reporter,
             stop=stop,
+            on_result=warn,
             title="extract",
             unit="videos",
             **errors,

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vcap.engine.extract import (
     Extracted,
@@ -18,6 +20,7 @@ from vcap.engine.inputs import gather
 from vcap.engine.outputs import Item
 from vcap.errors import OutputError, UsageError, VideoError
 from vcap.video.picture import Size
+from vcap.video.write import write_mp4
 
 
 @pytest.mark.parametrize(
@@ -124,3 +127,18 @@ def test_the_table_quotes_what_a_reason_may_hold() -> None:
     assert table(rows) == (
         'id,success,frames,reason\n"a,b.mp4",true,3,\nc.mp4,false,0,"no ""frame""\nat all"\n'
     )
+
+
+def test_scenes_gives_the_middle_of_each_shot(tmp_path: Path) -> None:
+    shots = np.repeat(np.array([40, 130, 220], np.uint8), 30)
+    pixels = np.broadcast_to(shots[:, None, None, None], (90, 64, 64, 3)).copy()
+    pixels[[15, 45, 75], :, 56:] = 0  # an edge of each middle frame is black
+    path = tmp_path / "shots.mp4"
+    write_mp4(path, pixels, frames_per_second=30)
+    work = Frames(Wish("scenes", format="png"), tmp_path / "parts")
+    extracted = work(gather([str(path)])[0])
+    assert (extracted.num_frames, extracted.warnings) == (3, ())
+    for name, grey in zip(sorted(extracted.part.iterdir()), (40, 130, 220), strict=True):
+        picture = np.asarray(Image.open(name), np.int64)
+        assert abs(picture[:, :48].mean() - grey) < 8
+        assert picture[:, 59:].mean() < 12
