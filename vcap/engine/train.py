@@ -1,6 +1,7 @@
 """`train`: a config and manifests in, a run folder with a model in it out."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from vcap.engine import registry
 from vcap.engine.fingerprint import differences
 from vcap.engine.interrupt import StopRequest
 from vcap.engine.reporter import Reporter
-from vcap.engine.run import Run, open_run
+from vcap.engine.run import Run, choose_device, open_run, seed_everything
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import dump_yaml, load_settings, parse_yaml
 from vcap.errors import ConfigError, UsageError
@@ -95,18 +96,29 @@ def train_method(
     if not force and (output / "model").is_dir():
         reporter.info(f"nothing to do: {output} holds the finished model")
         return _finished(output)
-    if not (resume or force) and (output / "metrics.jsonl").exists():
+    begun = (output / "metrics.jsonl").exists() and not is_helper()
+    if begun and not (resume or force):
         raise UsageError(
             f"{output} holds an unfinished run",
             hint=f"vcap train {settings.method} -o {output} --resume, with the same options",
         )
-    device = settings.train.device
-    with open_run(
-        output, settings, reporter=reporter, device=device, seed=settings.train.seed, stop=stop
-    ) as run:
+    device, seed = settings.train.device, settings.train.seed
+    if is_helper():
+        seed_everything(seed)
+        with stop or StopRequest() as helper_stop:
+            place = choose_device(device)
+            return _train(
+                settings, Run(output, settings, device=place, seed=seed, stop=helper_stop)
+            )
+    with open_run(output, settings, reporter=reporter, device=device, seed=seed, stop=stop) as run:
         if force and not resume:
             _clear(output)
         return _train(settings, run)
+
+
+def is_helper() -> bool:
+    """Whether torchrun started this process beside the first one, which owns the folder."""
+    return int(os.environ.get("RANK", "0")) > 0
 
 
 def _train(settings: TrainConfig, run: Run) -> TrainResult:
@@ -124,6 +136,10 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
     entry = registry.find(registry.METHODS, settings.method, "method")
     kind = registry.load(entry)
     if kind.reads_features and not settings.data.features:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UsageError(
+                "several processes need --features", hint="vcap encode VIDEOS -o STORE"
+            )
         settings = _encoded(settings, splits, run)
         if run.stop.requested:
             return TrainResult(run.folder, 0, 0, exit_code=run.stop.exit_code)

@@ -116,6 +116,7 @@ class Trainer:
     def fit(self) -> Outcome:
         """Train to the end or to a request to stop, then export the best model."""
         ensure_folder(self.checkpoints)
+        self.accelerator.wait_for_everyone()
         # Of several processes only the first leaves files behind.
         folder = self.folder if self.accelerator.is_main_process else Path(mkdtemp())
         self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
@@ -145,7 +146,12 @@ class Trainer:
             yield step
 
     def _stopping(self) -> bool:
-        return bool(self.run.stop is not None and self.run.stop.requested)
+        """Whether any of the processes was asked to stop; all have to stop at the same step."""
+        requested = bool(self.run.stop is not None and self.run.stop.requested)
+        if self.world == 1:
+            return requested
+        votes = torch.tensor(float(requested), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(votes) > 0)
 
     def _step(self) -> None:
         """One optimiser step over `accumulation` batches."""
@@ -217,10 +223,7 @@ class Trainer:
 
     def _validate(self) -> bool:
         """Write the validation metrics; whether they are the best so far."""
-        self.objective.eval()
-        with torch.no_grad():
-            metrics = self.method.validation_metrics()
-        self.objective.train()
+        metrics = self._validation_metrics()
         if not metrics:
             return False
         self.log.write(
@@ -230,6 +233,20 @@ class Trainer:
         self.reporter.info(f"step {self.position.step}: val {shown}")
         self._clock = time.perf_counter()
         return self._is_best(metrics)
+
+    def _validation_metrics(self) -> dict[str, float]:
+        """The first process judges, and tells the others."""
+        from accelerate.utils import broadcast_object_list
+
+        told: list[dict[str, float]] = [{}]
+        if self.accelerator.is_main_process:
+            self.objective.eval()
+            with torch.no_grad():
+                told = [self.method.validation_metrics()]
+            self.objective.train()
+        if self.world > 1:
+            broadcast_object_list(told)
+        return told[0]
 
     def _is_best(self, metrics: dict[str, float]) -> bool:
         name, direction = self.method.best
@@ -326,8 +343,9 @@ class Trainer:
 
 def round_weights(model: nn.Module) -> None:
     """Round every weight to float16, so that scores are those of the exported model."""
-    for weight in model.parameters():
-        weight.copy_(weight.half().to(weight.dtype))
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
 
 
 def _size(path: Path) -> int:
