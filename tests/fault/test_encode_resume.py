@@ -1,22 +1,18 @@
 """A run of `encode` that is killed each time its journal has grown ends with the same bytes."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.killing import DEADLINE_SECONDS, done, journal, kill_when_grown, start_child
 from tests.small_videos import make_video
 
-REPOSITORY = Path(__file__).parents[2]
 NUM_VIDEOS = 14
 SHARD_SIZE = 2
-DEADLINE_SECONDS = 120
 
 # Waits after each shard, so that the kill falls between two; its encoder needs no torch.
 CHILD = f"""
@@ -52,40 +48,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begin(videos: Path, store: Path, pause: float = 0.0) -> subprocess.Popen[str]:
     """Start a run in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(videos), str(store), str(pause)],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def journal(store: Path) -> list[dict[str, object]]:
-    """The whole lines of the journal; none where it does not exist yet."""
-    path = store / ".vcap" / "journal.jsonl"
-    data = path.read_bytes() if path.exists() else b""
-    return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
-
-
-def kill_when_grown(run: subprocess.Popen[str], store: Path) -> bool:
-    """SIGKILL as soon as the journal has more done items than now; False where it ended first."""
-    before = done(store)
-    end = time.monotonic() + DEADLINE_SECONDS
-    while run.poll() is None and time.monotonic() < end:
-        if done(store) > before:
-            run.send_signal(signal.SIGKILL)
-            run.communicate()
-            return True
-        time.sleep(0.005)
-    run.communicate()
-    return False
-
-
-def done(store: Path) -> int:
-    """How many items are journalled as done."""
-    return sum(entry["status"] == "done" for entry in journal(store))
+    return start_child(CHILD, videos, store, pause)
 
 
 def contents(store: Path) -> dict[str, bytes]:
