@@ -89,6 +89,7 @@ class TrainConfig(BaseModel):
         encoder: which encoder gives the features, where the method reads any.
         features: what the encoder gives for a frame; `grid` adds one embedding a place.
         sampler: which frames of a video.
+        knows: what the model's card says it knows, such as "rendered shapes only".
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +102,7 @@ class TrainConfig(BaseModel):
     encoder: str = "tiny"
     features: Literal["embedding", "grid"] = "embedding"
     sampler: str = "uniform 16"
+    knows: str = ""
 
 
 def total_steps(settings: TrainSettings, batches_per_epoch: int) -> int:

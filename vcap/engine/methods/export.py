@@ -61,6 +61,7 @@ def write_card(
         "scores": scores,
         "settings": {"config": settings},
         **content,
+        **({"knows": config.knows} if config.knows else {}),
     }
     (folder / "README.md").write_text(model_card(card), encoding="utf-8")
 

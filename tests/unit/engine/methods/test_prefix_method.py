@@ -15,6 +15,7 @@ from vcap.engine.methods.prefix import PrefixMethod, Trainee, mean_and_most, slo
 from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainConfig
+from vcap.engine.tokenizers import load_tokenizer
 from vcap.engine.train import TrainResult, train_method
 from vcap.engine.training_data import load_splits
 from vcap.errors import ConfigError, FeatureError, UnavailableError
@@ -76,6 +77,13 @@ def test_the_model_folder_says_what_it_was_made_with(tmp_path: Path) -> None:
     card = (tmp_path / "run" / "model" / "README.md").read_text()
     assert "| score | val | test | test majority | test/novel | test/novel majority |" in card
     assert "all references of a clip take turns" in card
+
+
+def test_a_card_says_what_the_config_says_the_model_knows(tmp_path: Path) -> None:
+    settings = config(tmp_path).model_copy(update={"knows": "rendered shapes only"})
+    train_method(settings, tmp_path / "run", reporter=Silent())
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "**What it knows:** rendered shapes only" in card
 
 
 def test_the_heads_of_the_slot_loss_are_not_exported(tmp_path: Path) -> None:
@@ -241,6 +249,36 @@ def test_a_captioner_starts_from_a_trained_language_model(tmp_path: Path) -> Non
         ours = one.captioner.lm.state_dict()
         assert all(torch.equal(ours[key], tensor) for key, tensor in weights.items())
     assert "the language model was trained on captions first" in one._departures()
+
+
+def hub_folder(folder: Path) -> Path:
+    """A GPT-2 as transformers keeps it, stored in half precision."""
+    from transformers import PreTrainedTokenizerFast
+
+    from vcap.engine.tokenizers import train_tokenizer
+    from vcap.models.lm import LmConfig, build_lm
+
+    tokenizer = train_tokenizer(["a red star spins", "a blue ring rotates"], 280)
+    (folder / "own").mkdir(parents=True)
+    path = folder / "own" / "tokenizer.json"
+    path.write_text(tokenizer.to_json().replace("<end>", "<|endoftext|>"))
+    fast = PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token="<|endoftext|>")
+    fast.save_pretrained(folder / "gpt2")
+    lm: Any = build_lm(LmConfig(**{**LM, "vocabulary": tokenizer.size}))
+    lm.half().save_pretrained(folder / "gpt2")
+    return folder / "gpt2"
+
+
+def test_a_captioner_starts_from_a_language_model_of_the_hub(tmp_path: Path) -> None:
+    name = f"hf:{hub_folder(tmp_path / 'hub')}"
+    trained(tmp_path, options={"lm": name, "train_lm": False})
+    kept = read_tensors(tmp_path / "run" / "model" / "model.safetensors")
+    source = read_tensors(tmp_path / "hub" / "gpt2" / "model.safetensors")
+    embeddings = source["transformer.wte.weight"]
+    assert embeddings.dtype == torch.float16
+    assert torch.equal(kept["lm.transformer.wte.weight"], embeddings.float())
+    tokenizer = load_tokenizer(tmp_path / "run" / "model")
+    assert tokenizer.decode(tokenizer.encode("a red star")) == "a red star"
 
 
 def test_a_language_model_that_is_not_there_is_named(tmp_path: Path) -> None:
