@@ -56,6 +56,14 @@ class Frames:
             )
 
 
+@dataclass(frozen=True)
+class FrameFeatures:
+    """The features [T, D] of one clip's frames and their times [T] in seconds."""
+
+    features: npt.NDArray[np.floating]
+    times: npt.NDArray[np.floating]
+
+
 class Encoder(Protocol):
     """Turns pictures and sentences into features of one width."""
 

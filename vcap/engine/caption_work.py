@@ -17,10 +17,10 @@ from vcap.engine.inputs import Source
 from vcap.engine.reporter import Reporter
 from vcap.engine.segments import Cutter, parse_seconds
 from vcap.errors import InputError, UsageError
-from vcap.types import Segment
+from vcap.types import FrameFeatures, Segment
 
 if TYPE_CHECKING:
-    from vcap.engine.captioner import Captioner, FrameFeatures
+    from vcap.engine.captioner import Captioner
     from vcap.models.generation import GenerationSettings
     from vcap.video.parts import Part
 
@@ -69,7 +69,7 @@ class Clip:
     """Features of a segment, or of all that there is to see."""
 
     segment: Segment | None
-    features: "FrameFeatures"
+    features: FrameFeatures
 
 
 class CaptionVideos:
@@ -143,8 +143,6 @@ class CaptionVideos:
 
     def _clips(self, prepared: Prepared) -> list[Clip]:
         """Features of each segment of a video."""
-        from vcap.engine.captioner import FrameFeatures
-
         found: list[tuple[Segment | None, list[Any], list[Any]]] = []
         for chunk in prepared.chunks:
             for (segment, frames), rows in zip(chunk, self._features(chunk), strict=True):
