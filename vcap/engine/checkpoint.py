@@ -184,7 +184,7 @@ def prune_checkpoints(folder: Path, keep: int, best: int | None, every: int, tot
     """
     found = list_checkpoints(folder)
     newest = max(found, default=0)
-    regular = [step for step in found if step % every == 0 or step == total]
+    regular = [step for step in found if step and (step % every == 0 or step == total)]
     wanted = {*regular[-keep:], newest, best}
     for step, path in found.items():
         if step not in wanted:

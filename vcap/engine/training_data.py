@@ -20,6 +20,7 @@ from vcap.data.records import Record
 from vcap.engine.files import ensure_folder, replacing
 from vcap.engine.fingerprint import differences, digest
 from vcap.engine.reporter import Reporter
+from vcap.engine.run import Run
 from vcap.engine.schedule import DataSettings
 from vcap.errors import AnnotationError, FeatureError, InputError, VideoError
 from vcap.features.store import FeatureStore
@@ -289,7 +290,7 @@ class FrameTable:
 
 
 def decode_table(
-    examples: Sequence[Example], num_frames: int, side: int, cache: str | None, reporter: Reporter
+    examples: Sequence[Example], num_frames: int, side: int, cache: str | None, run: Run
 ) -> FrameTable:
     """Decode up to `num_frames` different frames of every example, evenly spread.
 
@@ -304,14 +305,14 @@ def decode_table(
         raise InputError("no videos to decode")
     work = partial(_frames, num_frames=num_frames, side=side)
     if cache is None:
-        found = list(_decoded(examples, work, reporter))
+        found = list(_decoded(examples, work, run))
         return FrameTable(np.concatenate(found), np.array([len(own) for own in found]))
     path = ensure_folder(Path(cache)) / f"frames-{_digest(examples, num_frames, side)}.npy"
     pixels_path = path.with_suffix(".rgb")
     if not (path.is_file() and pixels_path.is_file()):
         counts = []
         with replacing(pixels_path) as part, part.open("wb") as stream:
-            for frames in _decoded(examples, work, reporter):
+            for frames in _decoded(examples, work, run):
                 stream.write(frames.tobytes())
                 counts.append(len(frames))
         with replacing(path) as part:
@@ -333,14 +334,16 @@ def _digest(examples: Sequence[Example], num_frames: int, side: int) -> str:
 def _decoded(
     examples: Sequence[Example],
     work: Callable[[Example], npt.NDArray[np.uint8]],
-    reporter: Reporter,
+    run: Run,
 ) -> Iterator[npt.NDArray[np.uint8]]:
     with (
         ThreadPoolExecutor(2) as pool,
-        reporter.task("decode", len(examples), "videos") as task,
+        run.reporter.task("decode", len(examples), "videos") as task,
     ):
         for start in range(0, len(examples), 512):
             for frames in pool.map(work, examples[start : start + 512]):
+                if run.stop.requested:
+                    raise KeyboardInterrupt  # nothing of a training is lost before its first step
                 task.advance(1)
                 yield frames
 

@@ -215,6 +215,16 @@ def test_an_interrupted_run_ends_with_the_bytes_of_an_unbroken_one(tmp_path: Pat
     assert tree(tmp_path / "broken") == tree(tmp_path / "whole")
 
 
+def test_a_request_before_the_first_step_changes_nothing_in_the_end(tmp_path: Path) -> None:
+    stop = StopRequest()
+    stop.request()
+    outcome, toy = train_toy(tmp_path / "broken", stop=stop, steps=20, keep=9)
+    assert (outcome.step, outcome.interrupted, toy.seen) == (0, True, [])
+    train_toy(tmp_path / "broken", steps=20, keep=9)
+    train_toy(tmp_path / "whole", steps=20, keep=9)
+    assert tree(tmp_path / "broken") == tree(tmp_path / "whole")
+
+
 def test_a_run_killed_while_it_exports_exports_again(tmp_path: Path) -> None:
     train_toy(tmp_path / "whole", steps=20)
     train_toy(tmp_path / "broken", steps=20)

@@ -9,6 +9,7 @@ import torch
 
 from tests.unit.engine.captioned import captions, record, rendered, store, write_manifest
 from vcap.engine.reporter import Silent
+from vcap.engine.run import Run
 from vcap.engine.schedule import DataSettings
 from vcap.engine.training_data import (
     Example,
@@ -25,6 +26,8 @@ from vcap.errors import AnnotationError, FeatureError, InputError, VideoError
 from vcap.features.store import FeatureStore
 from vcap.video.decode import Size, read_frames
 from vcap.video.sample import Sampler
+
+RUN = Run(Path("unused"))
 
 
 def settings(**given: Any) -> DataSettings:
@@ -186,7 +189,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_frames_are_those_the_sampler_gives_and_a_still_has_one(manifest: Path) -> None:
     examples = load_splits(settings(train=manifest)).train
-    table = decode_table(examples, 4, 96, None, Silent())
+    table = decode_table(examples, 4, 96, None, RUN)
     assert table.counts.tolist() == [4, 4, 1]
     wanted = read_frames(examples[1].path, Sampler("uniform", 4), size=Size(width=96, height=96))
     assert np.array_equal(table.gather(np.arange(4, 8)).numpy(), wanted.pixels)
@@ -199,9 +202,9 @@ def test_decoded_frames_are_kept_for_the_next_run(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = load_splits(settings(train=manifest)).train
-    first = decode_table(examples, 3, 32, str(tmp_path), Silent())
+    first = decode_table(examples, 3, 32, str(tmp_path), RUN)
     monkeypatch.setattr("vcap.engine.training_data.read_frames", None)  # decoding would fail
-    second = decode_table(examples, 3, 32, str(tmp_path), Silent())
+    second = decode_table(examples, 3, 32, str(tmp_path), RUN)
     assert np.array_equal(first.frames, second.frames)
     assert first.frames.shape == (7, 32, 32, 3)
 
@@ -210,22 +213,33 @@ def test_frames_of_another_size_are_not_taken_from_the_cache(
     manifest: Path, tmp_path: Path
 ) -> None:
     examples = load_splits(settings(train=manifest)).train
-    decode_table(examples, 3, 32, str(tmp_path), Silent())
-    assert decode_table(examples, 3, 16, str(tmp_path), Silent()).frames.shape == (7, 16, 16, 3)
+    decode_table(examples, 3, 32, str(tmp_path), RUN)
+    assert decode_table(examples, 3, 16, str(tmp_path), RUN).frames.shape == (7, 16, 16, 3)
 
 
 def test_a_video_that_is_not_there_is_named_with_its_record(tmp_path: Path) -> None:
     examples = load_splits(settings(train=captions(tmp_path))).train
     with pytest.raises(VideoError, match=r"no such file: .*v0\.mp4 \(record v0\)"):
-        decode_table(examples, 1, 16, None, Silent())
+        decode_table(examples, 1, 16, None, RUN)
 
 
 def test_nothing_to_decode_is_refused() -> None:
     with pytest.raises(InputError, match="no videos"):
-        decode_table([], 1, 16, None, Silent())
+        decode_table([], 1, 16, None, RUN)
 
 
 def test_a_gathered_frame_may_be_changed_without_harm() -> None:
     table = FrameTable(np.zeros((2, 1, 1, 3), np.uint8), np.array([1, 1]))
     table.gather(np.array([0])).fill_(9)
     assert table.frames.max() == 0
+
+
+def test_a_request_to_stop_ends_the_decoding_and_leaves_no_half_cache(
+    manifest: Path, tmp_path: Path
+) -> None:
+    examples = load_splits(settings(train=manifest)).train
+    run = Run(Path("unused"))
+    run.stop.request()
+    with pytest.raises(KeyboardInterrupt):
+        decode_table(examples, 3, 32, str(tmp_path), run)
+    assert list(tmp_path.iterdir()) == []

@@ -169,8 +169,8 @@ class EncoderMethod:
         examples = [one for one in examples if one.texts]
         if not examples:
             raise AnnotationError("a split has no record with a caption")
-        cache, reporter = self.config.data.cache, self.run.reporter
-        frames = decode_table(examples, self.options.num_frames, self.side, cache, reporter)
+        cache, num_frames = self.config.data.cache, self.options.num_frames
+        frames = decode_table(examples, num_frames, self.side, cache, self.run)
         texts = [self._texts(one) for one in examples]
         tokens = TokenTable(texts, self._encode)
         claims = [self.codes.encode(dict(parse_slots(text))) for own in texts for text in own]

@@ -76,7 +76,7 @@ def _from_hub(name: str) -> Language:
 
     repository = name.removeprefix(HUB)
     try:
-        model = GPT2LMHeadModel.from_pretrained(repository)
+        model = GPT2LMHeadModel.from_pretrained(repository).float()
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UnavailableError(
