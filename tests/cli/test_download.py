@@ -90,6 +90,27 @@ def test_another_seed_is_refused_with_the_command_that_keeps_both(vcap: Any, dat
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ('{"id": "mine", "path": "my.mp4"}', 7, "lists videos of your own"),
+        ('{"id": "cut', 4, ":1: not JSON"),
+    ],
+)
+def test_a_manifest_that_vcap_did_not_make_stays_unless_forced(
+    vcap: Any, tmp_path: Path, line: str, code: int, told: str
+) -> None:
+    manifest = tmp_path / "shapes-clips.jsonl"
+    manifest.write_text(line)
+    words = [*SMALL, "-o", tmp_path, "--split", "test"]
+    result = vcap(*words)
+    assert (result.exit_code, manifest.read_text()) == (code, line)
+    assert result.stderr.startswith(f"error: {manifest}") and told in result.stderr
+    assert not made(tmp_path), "refused before any work"
+    assert vcap(*words, "--force").exit_code == 0
+    assert [r["split"] for r in lines_of(tmp_path)] == ["test", "test"]
+
+
 def test_a_split_that_is_added_later_keeps_the_others(vcap: Any, tmp_path: Path) -> None:
     for split in ("val", "test"):
         assert vcap(*SMALL, "-o", tmp_path, "--split", split).exit_code == 0

@@ -4,7 +4,6 @@
 seed, subset, split and index, so that rendering again gives the same pixels.
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vcap.engine.registry import nearest
-from vcap.errors import OutputError, UsageError
+from vcap.errors import AnnotationError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from vcap.data.records import Record
@@ -160,8 +159,10 @@ def download(
     """Render what is not there yet and write the manifest, which appears at the end.
 
     Raises:
-        OutputError: the folder cannot be written, or holds the videos of another seed.
+        OutputError: the folder cannot be written, or its manifest lists other videos.
+        AnnotationError: there is a manifest that cannot be read.
     """
+    from vcap.data.manifest import manifest_bytes
     from vcap.engine.executor import Local
     from vcap.engine.files import ensure_folder, write_atomic
     from vcap.engine.fingerprint import digest
@@ -169,8 +170,7 @@ def download(
     from vcap.engine.outputs import FilesOutput
 
     ensure_folder(plan.folder)
-    if not force:
-        _refuse_another_seed(plan)
+    earlier = _listed(plan, force)
     items = [Item(path_of(drawing).stem, drawing, {}) for drawing in plan.drawings]
     summary = map_items(
         items,
@@ -189,8 +189,8 @@ def download(
         unit="videos",
     )
     if not summary.interrupted:
-        lines = [*_kept_lines(plan), *(_line(record.dump()) for record in records(plan))]
-        write_atomic(plan.manifest_path, "".join(lines).encode())
+        kept = [record for record in earlier if record.split not in plan.sizes]
+        write_atomic(plan.manifest_path, manifest_bytes([*kept, *records(plan)]))
     return summary
 
 
@@ -207,32 +207,24 @@ def records(plan: Plan) -> "list[Record]":
     return found
 
 
-def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+def _listed(plan: Plan, force: bool) -> "list[Record]":
+    """What an earlier manifest of the subset lists; with `force` only what is of this seed."""
+    from vcap.data.manifest import read_manifest
 
-
-def _listed(plan: Plan) -> list[dict[str, Any]]:
-    """What an earlier manifest of the subset lists."""
     if not plan.manifest_path.is_file():
         return []
-    text = plan.manifest_path.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
-
-
-def _kept_lines(plan: Plan) -> list[str]:
-    """Lines of splits that were had before and are not asked for now."""
-    return [
-        _line(record)
-        for record in _listed(plan)
-        if record["split"] not in plan.sizes and record["meta"]["seed"] == plan.seed
-    ]
-
-
-def _refuse_another_seed(plan: Plan) -> None:
-    for record in _listed(plan)[:1]:
-        seed = record["meta"]["seed"]
-        if seed != plan.seed:
-            raise OutputError(
-                f"{plan.manifest_path} lists videos of seed {seed}, not {plan.seed}",
-                hint=f"vcap download {DATASET}:{plan.subset} --seed {plan.seed} -o another-folder",
-            )
+    try:
+        found = read_manifest(plan.manifest_path)
+    except AnnotationError:
+        if force:
+            return []
+        raise
+    seeds = [(record.meta or {}).get("seed") for record in found]
+    others = [seed for seed in seeds if seed != plan.seed]
+    if others and not force:
+        what = f"of seed {others[0]}, not {plan.seed}" if others[0] is not None else "of your own"
+        raise OutputError(
+            f"{plan.manifest_path} lists videos {what}",
+            hint=f"vcap download {DATASET}:{plan.subset} --seed {plan.seed} -o another-folder",
+        )
+    return [record for record, seed in zip(found, seeds, strict=True) if seed == plan.seed]
