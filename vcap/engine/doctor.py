@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,10 @@ from typing import Literal
 from vcap.errors import VcapError
 
 State = Literal["ok", "absent", "broken"]
-FAILURES = (VcapError, ImportError, OSError, RuntimeError, ValueError, AttributeError, LookupError)
+FAILURES = (  # what a broken part can raise
+    *(VcapError, ImportError, OSError, RuntimeError, ValueError, AttributeError, LookupError),
+    *(subprocess.SubprocessError, HTTPException),
+)
 JAVA_SECONDS = 20
 HUB_SECONDS = 5
 LEAST_FREE_BYTES = 2**30

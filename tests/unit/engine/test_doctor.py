@@ -1,6 +1,7 @@
 """What the doctor says of good and of broken parts."""
 
 import subprocess
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,13 @@ def test_what_is_absent_names_the_command_that_brings_it() -> None:
     assert (check.state, check.detail, check.mend) == ("absent", "no java", "install java")
 
 
-@pytest.mark.parametrize("error", [ImportError("x"), OSError("x"), RuntimeError("x"), KeyError(1)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(ImportError("x"), OSError("x"), RuntimeError("x"), KeyError(1)),
+        *(subprocess.TimeoutExpired("java", 20), HTTPException("no answer")),
+    ],
+)
 def test_what_is_broken_does_not_end_the_examination(error: Exception) -> None:
     check = look("torch", raising(error), "mend", essential=True)
     assert (check.state, check.mend, check.essential) == ("broken", "mend", True)
