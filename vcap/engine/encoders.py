@@ -44,7 +44,7 @@ class Preprocess:
         size: side of the square in pixels.
         mean: per colour, of values from 0 to 1.
         std: per colour.
-        interpolation: of the resize.
+        interpolation: of the resize, `bicubic` or `bilinear`.
         resize_mode: `shortest` (short side, then a centre crop) or `squash`.
     """
 
@@ -53,6 +53,19 @@ class Preprocess:
     std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
+
+    def __post_init__(self) -> None:
+        """Refuse what frames cannot be brought to."""
+        if self.resize_mode not in ("shortest", "squash"):
+            raise ValueError(f"resize_mode: want shortest or squash, got {self.resize_mode}")
+        _ = self.frame_size
+
+    @property
+    def frame_size(self) -> Size:
+        """What frames have to be resized to."""
+        if self.resize_mode == "squash":
+            return Size(self.size, self.size, interpolation=self.interpolation)
+        return Size(short_side=self.size, crop=True, interpolation=self.interpolation)
 
 
 class ClipEncoder:
@@ -97,10 +110,7 @@ class ClipEncoder:
     @property
     def size(self) -> Size:
         """What frames have to be resized to."""
-        side = self.preprocess.size
-        if self.preprocess.resize_mode == "squash":
-            return Size(width=side, height=side)
-        return Size(short_side=side, crop=True)
+        return self.preprocess.frame_size
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -338,13 +348,14 @@ def _reason(source: str, error: Exception) -> VcapError:
 
 def _preprocess(found: Mapping[str, Any], source: str) -> Preprocess:
     """open_clip's words for preprocessing, as ours."""
-    if found["resize_mode"] not in ("shortest", "squash"):
-        raise CheckpointError(f"{source} wants {found['resize_mode']} resizing, which is not known")
     size = found["size"]
-    return Preprocess(
-        size=int(size if isinstance(size, int) else size[0]),
-        mean=tuple(found["mean"]),
-        std=tuple(found["std"]),
-        interpolation=found["interpolation"],
-        resize_mode=found["resize_mode"],
-    )
+    try:
+        return Preprocess(
+            size=int(size if isinstance(size, int) else size[0]),
+            mean=tuple(found["mean"]),
+            std=tuple(found["std"]),
+            interpolation=found["interpolation"],
+            resize_mode=found["resize_mode"],
+        )
+    except ValueError as error:
+        raise CheckpointError(f"{source}: frames cannot be brought to it: {error}") from error

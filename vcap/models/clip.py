@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import open_clip
 import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
@@ -127,8 +126,3 @@ def contrastive_loss(
     columns = (wanted / wanted.sum(dim=0, keepdim=True)).T  # [B, B]
     to_text = nn.functional.cross_entropy(similarity, rows)  # []
     return (to_text + nn.functional.cross_entropy(similarity.T, columns)) / 2  # []
-
-
-def preprocessing(model: nn.Module) -> dict[str, Any]:
-    """Size, mean, std and interpolation that open_clip keeps with a model."""
-    return dict(open_clip.get_model_preprocess_cfg(model))

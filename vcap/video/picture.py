@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Interpolation, VideoReformatter
 
+INTERPOLATIONS = {"bicubic": Interpolation.BICUBIC, "bilinear": Interpolation.BILINEAR}
 WIDEST_ASPECT = 16  # a pixel more oblong than this is a damaged header
 
 Pixels = npt.NDArray[np.uint8]
@@ -18,12 +19,17 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Size:
-    """Wanted size: exact `width` and `height`, or a short side, cropped to a square if asked."""
+    """Wanted size: exact `width` and `height`, or a short side, cropped to a square if asked.
+
+    Attributes:
+        interpolation: how to get there, `bicubic` or `bilinear`.
+    """
 
     width: int | None = None
     height: int | None = None
     short_side: int | None = None
     crop: bool = False
+    interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
         """Refuse a size that is neither of the two kinds."""
@@ -33,6 +39,8 @@ class Size:
             raise ValueError(f"want width and height, or short_side, got {self}")
         if min(side for side in (self.width, self.height, self.short_side) if side is not None) < 1:
             raise ValueError(f"want sides of at least 1 pixel, got {self}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"want {' or '.join(INTERPOLATIONS)}, got {self.interpolation}")
 
     def __str__(self) -> str:
         """A short text for fingerprints and messages."""
@@ -71,6 +79,7 @@ class Painter:
     def __init__(self, size: Size | None, aspect: Fraction | None) -> None:
         self._size = size
         self._aspect = aspect
+        self._interpolation = INTERPOLATIONS[size.interpolation if size else "bicubic"]
         self._reformatter = VideoReformatter()
         self._target: tuple[int, int] | None = None
 
@@ -86,7 +95,7 @@ class Painter:
             width=width,
             height=height,
             format="rgb24",
-            interpolation=None if native else Interpolation.BICUBIC,
+            interpolation=None if native else self._interpolation,
             threads=1,
         )
         return np.array(self._crop(np.rot90(scaled.to_ndarray(), turns)), order="C")

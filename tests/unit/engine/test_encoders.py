@@ -1,6 +1,7 @@
 """Encoders by name: where they come from, and that a frame's numbers are its own."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,33 @@ def test_a_frame_goes_through_open_clips_tower_as_open_clip_would_send_it(
         wanted = model.eval().encode_image(transform(Image.fromarray(pixels[0]))[None])
     ours = load_encoder(str(open_clip_folder)).encode_frames(pixels)
     np.testing.assert_allclose(ours, wanted.numpy(), atol=1e-5)
+
+
+def with_preprocessing(folder: Path, copy: Path, **changes: object) -> str:
+    """A copy of open_clip's folder that wants its frames otherwise."""
+    shutil.copytree(folder, copy)
+    path = copy / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["preprocess_cfg"] |= changes
+    path.write_text(json.dumps(config))
+    return str(copy)
+
+
+def test_frames_are_resized_as_the_model_was_trained(
+    open_clip_folder: Path, tmp_path: Path
+) -> None:
+    wanted = {"interpolation": "bilinear", "resize_mode": "squash"}
+    encoder = load_encoder(with_preprocessing(open_clip_folder, tmp_path / "m", **wanted))
+    assert encoder.size == Size(SIDE, SIDE, interpolation="bilinear")
+    assert load_encoder(str(open_clip_folder)).size == Size(short_side=SIDE, crop=True)
+
+
+@pytest.mark.parametrize("changes", [{"interpolation": "nearest"}, {"resize_mode": "longest"}])
+def test_a_resize_that_vcap_does_not_have_is_refused(
+    open_clip_folder: Path, tmp_path: Path, changes: dict[str, str]
+) -> None:
+    with pytest.raises(CheckpointError, match=f"got {next(iter(changes.values()))}"):
+        load_encoder(with_preprocessing(open_clip_folder, tmp_path / "m", **changes))
 
 
 def test_openais_weights_get_the_activation_they_were_trained_with(

@@ -20,6 +20,7 @@ def frame_of(pixels):
         *({}, {"width": 3}, {"height": 3}, {"width": 3, "height": 3, "short_side": 3}),
         *({"short_side": 0}, {"width": -1, "height": 2}),
         {"width": 4, "height": 4, "crop": True},
+        {"short_side": 4, "interpolation": "random"},
     ],
 )
 def test_a_size_is_exact_or_a_short_side(values):
@@ -72,6 +73,16 @@ def test_the_displayed_size_has_square_pixels_and_stands_upright(aspect, turns, 
 def test_a_native_picture_is_untouched():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Painter(None, None).paint(frame_of(pixels)), pixels)
+
+
+def test_each_interpolation_weighs_its_own_neighbours():
+    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+    pixels[:, 4:] = 200  # an edge, which only the bicubic one overshoots
+    made = {
+        kind: Painter(Size(24, 24, interpolation=kind), None).paint(frame_of(pixels))
+        for kind in ("bilinear", "bicubic")
+    }
+    assert made["bilinear"].max() <= 201 < made["bicubic"].max()
 
 
 def test_the_crop_takes_the_centre():
