@@ -6,7 +6,7 @@ about unknown footage, `domain.safetensors`. Shapes: B clips, T frames, D featur
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from vcap.errors import CheckpointError, ConfigError, FeatureError, UnavailableE
 from vcap.models.generation import GenerationSettings, generate
 from vcap.models.lm import LmConfig, build_lm
 from vcap.models.prefix import PrefixCaptioner, PrefixConfig
+from vcap.types import FrameFeatures
 from vcap.video.sample import Sampler, parse_sampler
 
 if TYPE_CHECKING:
@@ -31,16 +32,10 @@ if TYPE_CHECKING:
 
     from vcap.data.records import Caption
 
+__all__ = ["Candidate", "Captioner", "FrameFeatures", "Speech", "load_model"]
+
 GROUP = 16  # clips decoded together
 ENCODER_KEYS = ("weights", "quick_gelu", "preprocess", "features")  # what features depend on
-
-
-@dataclass(frozen=True)
-class FrameFeatures:
-    """The features [T, D] of one clip's frames and their times [T] in seconds."""
-
-    features: npt.NDArray[np.floating]
-    times: npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,6 @@ class Captioner:
         num_frames: how many the model was made for.
         settings: of generation, where a call gives none.
         threshold: distance beyond which footage is unlike what the model knows; None: not known.
-        card: the text of the model's README, empty where it has none.
     """
 
     def __init__(
@@ -82,7 +76,6 @@ class Captioner:
         *,
         sampler: Sampler,
         domain: Domain | None = None,
-        card: str = "",
     ) -> None:
         self.name = name
         self.model = model.eval().requires_grad_(False)
@@ -91,7 +84,6 @@ class Captioner:
         self.num_frames = model.config.clip_length
         self.settings = speech.settings
         self.threshold = None if domain is None else domain.threshold
-        self.card = card
         self._speech = speech
         self._domain = domain
 
@@ -238,12 +230,12 @@ def _from_folder(
         settings = fill(GenerationSettings, config.get("generation", {}), "generation")
         sampler = parse_sampler(config["sampler"])
         model = PrefixCaptioner(sizes, lm)
-    except (KeyError, TypeError, ValueError, ConfigError, UsageError) as error:
+        config["model"] = asdict(sizes)  # a size that is not told has its default
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError, UsageError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     load_weights(model, read_weights(folder / "model.safetensors"), folder / "model.safetensors")
     tokenizer = load_tokenizer(folder)
     stop_id = tokenizer.end_id if sizes.end_token else tokenizer.first_id(".")
-    card = folder / "README.md"
     return Captioner(
         name,
         model.to(device=device, dtype=torch_dtype(dtype, device)),
@@ -251,7 +243,6 @@ def _from_folder(
         Speech(tokenizer, stop_id, settings),
         sampler=sampler,
         domain=_domain(config, folder),
-        card=card.read_text(encoding="utf-8") if card.is_file() else "",
     )
 
 
@@ -263,6 +254,8 @@ def _encoder(
 ) -> ClipEncoder:
     """The encoder that a captioner was trained with; another one is refused."""
     given = config.get("encoder") or {}
+    if not isinstance(given, Mapping):
+        raise CheckpointError(f"{folder / 'config.json'}: encoder: want an object, got {given!r}")
     recorded = given.get("fingerprint") or given
     if isinstance(recorded.get("encoder"), Mapping):
         recorded = recorded["encoder"]  # what a feature store tells; it tells of frames too

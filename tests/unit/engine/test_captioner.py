@@ -1,7 +1,7 @@
 """Captioners by name: loaded whole, and captioning features the same way each time."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from vcap.engine.captioner import Captioner, FrameFeatures, load_model
 from vcap.engine.encoders import load_encoder
 from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
 from vcap.models.generation import GenerationSettings
+from vcap.models.prefix import PrefixConfig
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,6 @@ def test_a_folder_brings_everything_a_caption_needs(captioner: Captioner) -> Non
     assert str(captioner.sampler) == "uniform 4"
     assert captioner.num_frames == 4
     assert captioner.settings == GenerationSettings(max_length=12, num_beams=3)
-    assert captioner.card.startswith("# A captioner of rendered shapes")
     assert captioner.threshold is not None
     assert captioner.encoder.features == "grid"
 
@@ -130,6 +130,34 @@ def test_the_encoder_may_be_named_by_what_a_feature_store_recorded(
     found = load_model(str(tmp_path), device="cpu")
     assert found.encoder.features == "grid"
     assert found.generate([clip(found)]) == captioner.generate([clip(captioner)])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"encoder": "clip"}, "encoder: want an object, got 'clip'"),
+        ({"sampler": 4}, "config.json: "),
+        ({"model": {"feature_width": "wide"}}, "model: feature_width: must be a valid integer"),
+        ({"model": {}}, r"does not fit the model; "),
+    ],
+)
+def test_a_configuration_that_was_edited_wrongly_is_told_as_such(
+    tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    write_captioner(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(CheckpointError, match=told):
+        load_model(str(tmp_path), device="cpu")
+
+
+def test_a_size_that_is_not_told_is_the_usual_one(tmp_path: Path) -> None:
+    write_captioner(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    usual = {key: value for key, value in asdict(PrefixConfig()).items() if key != "feature_width"}
+    config["model"] = {k: v for k, v in config["model"].items() if usual.get(k, "") != v}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert load_model(str(tmp_path), device="cpu").encoder.width == 80
 
 
 def test_the_folder_of_a_run_stands_for_the_model_inside(tmp_path: Path) -> None:
