@@ -102,7 +102,7 @@ def command(
     """Say in words what happens in videos.
 
     Prints the captions; with --json one object a video. With -f it writes files instead, to the
-    folder -o or beside each video, and run again it does only what is missing.
+    folder -o or beside each video; with files, run again it does only what is missing.
     """
     from vcap.engine.caption import CaptionSettings
     from vcap.engine.caption_files import open_files
@@ -121,7 +121,7 @@ def command(
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
     rules |= {"retry_failed": retry_failed, "workers": workers, "checksum": checksum}
     summary = _run(sources, settings, files, rules, as_json, quiet, verbose)
-    conclude(summary, "videos", quiet)
+    conclude(summary, "videos", quiet, kept=files is not None)
 
 
 def _run(

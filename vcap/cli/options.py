@@ -41,10 +41,12 @@ _FORCE = "Do finished work again, and replace files that vcap did not make."
 
 Inputs = Annotated[list[str], _INPUTS]
 Include = Annotated[
-    list[str] | None, _unset("--include", metavar="GLOB", help="In folders: only such files.")
+    list[str] | None,
+    _unset("--include", metavar="GLOB", help="Only inputs whose id or file name fits."),
 ]
 Exclude = Annotated[
-    list[str] | None, _unset("--exclude", metavar="GLOB", help="In folders: no such files.")
+    list[str] | None,
+    _unset("--exclude", metavar="GLOB", help="No inputs whose id or file name fits."),
 ]
 
 Output = Annotated[Path | None, _FOLDER]

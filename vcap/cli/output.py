@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from vcap.cli.boundary import pasteable
+from vcap.cli.boundary import command_line, pasteable
 
 if TYPE_CHECKING:
     from vcap.engine.items import Summary
@@ -29,19 +29,22 @@ def echo_plan(settings: Mapping[str, Any], as_json: bool) -> None:
         typer.echo(f"{name}: {_plain(value)}")
 
 
-def conclude(summary: "Summary", what: str, quiet: bool = False) -> None:
+def conclude(summary: "Summary", what: str, quiet: bool = False, kept: bool = True) -> None:
     """Tell how a run over items ended, and leave with its exit code.
 
     Args:
         summary: counts and failures of the run; the failures themselves were told as they came.
         what: the noun of the items, in the plural.
         quiet: leave out the closing line when everything went well.
+        kept: whether results lie in a folder, from which the same command can go on.
     """
     code = summary.exit_code
     if code or not quiet:
         typer.echo(closing_line(summary, what), err=True)
     if summary.interrupted:
-        typer.echo(f"  try: {pasteable()}   # goes on from here", err=True)
+        goes_on = kept and "--force" not in command_line.get()
+        note = "goes on from here" if goes_on else "begins again"
+        typer.echo(f"  try: {pasteable()}   # {note}", err=True)
     if code:
         raise typer.Exit(code)
 
