@@ -21,7 +21,7 @@ class Domain:
     """Where training footage lies.
 
     Attributes:
-        mean: [D] of the clips' mean features.
+        mean: [D] of the clips' mean features, or of their first D numbers.
         whitening: [D, K].
         threshold: distance beyond which a clip is unlike the training footage.
     """
@@ -32,7 +32,8 @@ class Domain:
 
     def distance(self, features: npt.NDArray[np.floating]) -> float:
         """features [T, D] of one clip -> root mean square of its whitened mean; 1 is usual."""
-        centred = features.astype(np.float32).mean(axis=0) - self.mean  # [D]
+        known = features[:, : len(self.mean)].astype(np.float32)  # [T, D]
+        centred = known.mean(axis=0) - self.mean  # [D]
         return float(np.sqrt(np.mean((centred @ self.whitening) ** 2)))
 
 
@@ -66,9 +67,9 @@ def fit_domain(
 
 def save_domain(domain: Domain, path: Path) -> None:
     """Write mean and whitening; the threshold belongs into `config.json`."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file({"mean": domain.mean, "whitening": domain.whitening}, path)
+    path.write_bytes(save({"mean": domain.mean, "whitening": domain.whitening}))
 
 
 def load_domain(path: Path, threshold: float) -> Domain:

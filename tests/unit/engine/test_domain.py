@@ -54,6 +54,14 @@ def test_statistics_survive_the_way_through_a_file(tmp_path: Path) -> None:
     assert again.threshold == domain.threshold
 
 
+def test_numbers_beyond_those_that_were_learned_are_not_looked_at() -> None:
+    domain = fit_domain(footage(0)[:, :4])
+    clip = footage(2)[:3]
+    other = clip.copy()
+    other[:, 4:] = 100.0
+    assert domain.distance(other) == domain.distance(clip) < domain.threshold
+
+
 def test_one_clip_tells_nothing_about_a_domain() -> None:
     with pytest.raises(ValueError, match="two clips or more, got 1"):
         fit_domain(footage(0, num_clips=1))

@@ -68,7 +68,7 @@ class PrefixOptions:
         aux_until: share of the training after which it is gone.
         aux_frames: ask the frames that the mapper reads for the slots too, not the prefix alone.
         feature_noise: noise on training features, in their standard deviations.
-        domain_width: numbers of a feature that tell known from unknown clips; 0 for all.
+        domain_width: how many of the first numbers of a feature tell known from unknown clips; 0: all.
         max_length: most tokens of a generated caption.
     """
 
@@ -316,7 +316,7 @@ class PrefixMethod:
                 "lm": asdict(self.language.sizes),
                 "encoder": bundled_encoder(folder, made_by["encoder"]),
                 "sampler": made_by["sampler"],
-                "end_token": self.captioner.config.end_token,
+                "end_token": self.language.tokenizer.end_id if self.sizes.end_token else None,
                 "domain": {"threshold": domain.threshold},
             },
         )
@@ -330,12 +330,8 @@ class PrefixMethod:
 
     def _domain(self) -> Domain:
         """Where training clips lie; the threshold lets clips pass that were not trained on."""
-        pooled = self.train_part.features.clip_means()  # [N, D]
-        width = self.options.domain_width or pooled.shape[1]
-        narrow = fit_domain(pooled[:, :width])
-        whitening = np.zeros((pooled.shape[1], width), dtype=np.float32)  # [D, K]
-        whitening[:width] = narrow.whitening
-        domain = replace(narrow, mean=pooled.mean(axis=0), whitening=whitening)
+        width = self.options.domain_width or self.train_part.features.width
+        domain = fit_domain(self.train_part.features.clip_means()[:, :width])
         if self.val_part is None:
             return domain
         held_out = [domain.distance(row[None]) for row in self.val_part.features.clip_means()]

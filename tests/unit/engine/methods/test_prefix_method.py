@@ -229,7 +229,7 @@ def test_clips_unlike_the_training_clips_lie_beyond_the_threshold(tmp_path: Path
         held_out = [domain.distance(row[None]) for row in one.val_part.features.clip_means()]
         assert max(held_out) <= domain.threshold
         assert domain.distance(np.full((3, WIDTH), 8.0)) > domain.threshold
-        assert domain.mean.shape == (WIDTH,)
+        assert domain.mean.shape == (width or WIDTH,)
 
 
 def test_a_captioner_starts_from_a_trained_language_model(tmp_path: Path) -> None:
