@@ -68,7 +68,7 @@ class PrefixOptions:
         aux_until: share of the training after which it is gone.
         aux_frames: ask the frames that the mapper reads for the slots too, not the prefix alone.
         feature_noise: noise on training features, in their standard deviations.
-        domain_width: how many of the first numbers of a feature tell known from unknown clips; 0: all.
+        domain_width: numbers at the start of a feature that tell known from unknown clips; 0: all.
         max_length: most tokens of a generated caption.
     """
 
