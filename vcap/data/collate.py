@@ -27,6 +27,8 @@ def pad_features(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features [T, D] and times [T] of clips -> features [B, T, D], times [B, T], mask [B, T].
 
+    Features keep the number type of the first clip, so that a large table stays in half precision.
+
     Raises:
         ValueError: a clip has another number of times than of features.
     """
@@ -35,11 +37,12 @@ def pad_features(
             raise ValueError(f"want [T, D] and [T], got {[*one.shape]} and {[*when.shape]}")
     longest = max((len(one) for one in features), default=0)
     width = features[0].shape[1] if len(features) else 0
-    padded = torch.zeros((len(features), longest, width))  # [B, T, D]
+    kind = torch.from_numpy(features[0][:0].copy()).dtype if len(features) else torch.float32
+    padded = torch.zeros((len(features), longest, width), dtype=kind)  # [B, T, D]
     moments = torch.zeros((len(features), longest))  # [B, T]
     mask = torch.zeros((len(features), longest), dtype=torch.bool)  # [B, T]
     for number, (one, when) in enumerate(zip(features, times, strict=True)):
-        padded[number, : len(one)] = torch.from_numpy(np.array(one, dtype=np.float32))
+        padded[number, : len(one)] = torch.from_numpy(np.array(one))
         moments[number, : len(one)] = torch.from_numpy(np.array(when, dtype=np.float32))
         mask[number, : len(one)] = True
     return padded, moments, mask

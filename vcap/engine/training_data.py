@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vcap.data.collate import pad_features, pad_tokens
 from vcap.data.manifest import read_manifest, resolve_path
 from vcap.data.records import Record
 from vcap.engine.files import ensure_folder, replacing
@@ -141,10 +142,9 @@ class TokenTable:
         if empty:
             raise ValueError(f"clip {empty[0]} has no caption")
         rows = [encode(text) for own in texts for text in own]
-        self.lengths = np.array([len(row) for row in rows], dtype=np.int64)  # [C]
-        self.tokens = np.zeros((len(rows), int(self.lengths.max())), dtype=np.int32)  # [C, L]
-        for number, row in enumerate(rows):
-            self.tokens[number, : len(row)] = row
+        tokens, mask = pad_tokens(rows)  # [C, L]
+        self.tokens = tokens.numpy().astype(np.int32)
+        self.lengths = mask.sum(dim=1).numpy()  # [C]
         self.counts = np.array([len(own) for own in texts], dtype=np.int64)  # [N]
         self.starts = np.cumsum(self.counts) - self.counts  # [N]
 
@@ -179,13 +179,9 @@ class FeatureTable:
 
     def __init__(self, stores: Sequence[FeatureStore], ids: Sequence[str]) -> None:
         rows, times = zip(*(_stored(stores, name) for name in ids), strict=True)
-        self.lengths = np.array([len(row) for row in rows], dtype=np.int64)  # [N]
-        shape = (len(rows), int(self.lengths.max()))
-        self.features = np.zeros((*shape, rows[0].shape[1]), dtype=np.float16)  # [N, T, D]
-        self.times = np.zeros(shape, dtype=np.float32)  # [N, T]
-        for number, (row, when) in enumerate(zip(rows, times, strict=True)):
-            self.features[number, : len(row)] = row
-            self.times[number, : len(row)] = when
+        features, moments, mask = pad_features(rows, times)  # [N, T, D], [N, T], [N, T]
+        self.features, self.times = features.numpy(), moments.numpy()
+        self.lengths = mask.sum(dim=1).numpy()  # [N]
         if not np.isfinite(self.features).all():
             bad = next(name for name, row in zip(ids, rows, strict=True) if not _finite(row))
             raise FeatureError(f"the features of {bad} hold numbers that are not finite")

@@ -32,7 +32,7 @@ def test_features_and_times_are_padded_alike() -> None:
     assert features.tolist() == [[[1, 1], [0, 0], [0, 0]], [[2, 2], [2, 2], [2, 2]]]
     assert moments.tolist() == [[0.5, 0, 0], [0, 1, 2]]
     assert mask.tolist() == [[True, False, False], [True, True, True]]
-    assert features.dtype == moments.dtype == torch.float32
+    assert (features.dtype, moments.dtype) == (torch.float16, torch.float32)
 
 
 def test_a_batch_may_be_changed_without_harm_to_what_it_came_from() -> None:
