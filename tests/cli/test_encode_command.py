@@ -59,6 +59,17 @@ def test_json_has_an_object_a_video_with_absolute_paths(
         }
 
 
+def test_without_a_model_one_line_says_what_tiny_is_and_how_to_name_another(
+    vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
+) -> None:
+    result = vcap("encode", small_videos, "-o", tmp_path / "a")
+    [line] = [line for line in result.stderr.splitlines() if "tiny" in line]
+    assert "rendered shapes only" in line
+    assert "--model " in line
+    named = vcap("encode", small_videos, "-o", tmp_path / "b", "--model", "tiny")
+    assert "rendered shapes" not in named.stderr
+
+
 def test_a_list_on_stdin_is_encoded(
     vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
 ) -> None:

@@ -125,7 +125,7 @@ def _run(
     things: Any, output: Path, settings: Any, rules: Any, as_json: bool, quiet: bool, verbose: bool
 ) -> Any:
     """Encode with a bar on stderr, an object a finished item on stdout, and an ear for Ctrl-C."""
-    from vcap.engine.encode import encode
+    from vcap.engine.encode import encode, tell_default
     from vcap.engine.encode_text import encode_text
     from vcap.engine.reporter import make_reporter
     from vcap.engine.run import listen
@@ -137,6 +137,7 @@ def _run(
         echo_json({"id": key, **place, "store": str(output.absolute())})
 
     reporter = make_reporter(quiet, verbose)
+    tell_default(settings, reporter)
     run = encode if paths else encode_text
     with listen(reporter) as stop:
         return run(

@@ -179,6 +179,15 @@ def choose_sampler(fps: float | None, frames: int | None, sampler: str | None) -
     return str(next(iter(given.values()))) if given else None
 
 
+def tell_default(settings: EncodeSettings, reporter: Reporter) -> None:
+    """Say which encoder is used where neither a flag nor the environment names one."""
+    if "model" not in settings.model_fields_set:
+        reporter.info(
+            "model: tiny, embedded, knows rendered shapes only; "
+            "for real footage name one: --model ViT-B-32:openai"
+        )
+
+
 def as_sources(inputs: Sequence[str | Path | Source] | str | Path) -> list[Source]:
     """Inputs as sources; one path may stand for a list of one."""
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
