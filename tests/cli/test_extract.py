@@ -241,6 +241,8 @@ def test_a_wish_that_makes_no_sense_is_wrong_usage(
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"error: {line}")
     assert not (tmp_path / "out").exists()
+    rehearsed = vcap("extract", "sample", "-o", tmp_path / "out", *words, "--dry-run")
+    assert (rehearsed.exit_code, rehearsed.stderr) == (2, result.stderr)
 
 
 def test_without_an_output_folder_the_option_is_named(vcap: Any) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vcap.engine.reporter import Reporter
     from vcap.video.decode import Warn
     from vcap.video.picture import Pixels, Size
+    from vcap.video.sample import Sampler
 
 DEFAULT_FPS = 5.0
 SIZE = re.compile(r"(?P<width>\d{1,5})x(?P<height>\d{1,5})|(?P<short>\d{1,5})")
@@ -40,6 +41,18 @@ class Wish:
     frames: str
     size: str | None = None
     format: str = "jpg"
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense, before any video is looked for."""
+        parse_size(self.size)
+        _ = self.sampler
+
+    @property
+    def sampler(self) -> "Sampler | None":
+        """The rule as a sampler; None for scenes."""
+        from vcap.video.sample import parse_sampler
+
+        return None if self.frames == "scenes" else parse_sampler(self.frames)
 
 
 @dataclass(frozen=True)
@@ -94,12 +107,10 @@ class Frames:
     """Cuts one video: the part of the work that runs on many videos at a time."""
 
     def __init__(self, wish: Wish, parts_dir: Path) -> None:
-        """Check the wish, and put temporary folders into `parts_dir`."""
-        from vcap.video.sample import parse_sampler
-
+        """Put temporary folders into `parts_dir`."""
         self.wish = wish
         self.size = parse_size(wish.size)
-        self.sampler = None if wish.frames == "scenes" else parse_sampler(wish.frames)
+        self.sampler = wish.sampler
         self.parts_dir = parts_dir
 
     def __call__(self, source: "Source") -> Extracted:

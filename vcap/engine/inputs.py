@@ -133,6 +133,7 @@ def _from_stdin(stdin: TextIO | None) -> list[Source]:
     lines = [line for line in stdin or () if line.strip()]
     if not lines:
         raise InputError("nothing on stdin: want JSON Lines of records, or a path a line")
+    lines[0] = lines[0].removeprefix("\ufeff")  # a mark that some editors put before a text
     if lines[0].lstrip().startswith("{"):
         return _from_records(parse_lines(lines, "stdin"), Path.cwd(), "stdin")
     words = [line.rstrip("\r\n") for line in lines]

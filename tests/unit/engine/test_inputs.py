@@ -148,6 +148,12 @@ def test_stdin_brings_paths_or_records(here: Path) -> None:
         gather(["-"], stdin=io.StringIO(f"{line}\n{{\n"))
 
 
+@pytest.mark.parametrize("text", ["x.mkv\n", '{"id": "x.mkv", "path": "x.mkv"}\n'])
+def test_a_byte_order_mark_on_stdin_is_no_part_of_a_name(here: Path, text: str) -> None:
+    [source] = gather(["-"], stdin=io.StringIO("\ufeff" + text))
+    assert (source.id, source.path) == ("x.mkv", here / "x.mkv")
+
+
 @pytest.mark.parametrize("stdin", [None, io.StringIO(""), io.StringIO("\n \n")])
 def test_nothing_on_stdin_is_said(stdin: io.StringIO | None) -> None:
     with pytest.raises(InputError, match="nothing on stdin"):
