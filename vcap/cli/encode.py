@@ -86,11 +86,8 @@ def command(
     from vcap.engine.encode import EncodeSettings, choose_sampler
     from vcap.engine.flags import from_flags
 
-    given: dict[str, Any] = {
-        "model": model,
-        "features": features,
-        "sampler": choose_sampler(fps, frames, sampler),
-    }
+    given: dict[str, Any] = {"model": model, "features": features}
+    given["sampler"] = choose_sampler(fps, frames, sampler)
     given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags(EncodeSettings, given, unless="auto")
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
