@@ -58,8 +58,11 @@ def resolve(
         ConfigError: a key is unknown, a value wrong, or the file is for another method.
     """
     registry.find(registry.METHODS, method, "method")
-    given = [f"{key}={json.dumps(v)}" for key, v in (flags or {}).items() if v is not None]
+    wishes = {key: value for key, value in (flags or {}).items() if value is not None}
+    given = [f"{key}={json.dumps(value)}" for key, value in wishes.items()]
     extra = [] if config else [f"method={method}"]
+    if "data.train" in wishes:  # the splits of one's own manifest, not those of the file's
+        extra += ["data.val=[]", "data.test=[]"]
     settings = load_settings(TrainConfig, config=config, overrides=[*extra, *overrides, *given])
     if settings.method != method:
         raise ConfigError(

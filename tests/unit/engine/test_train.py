@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.fault.toy import tree
-from tests.unit.engine.captioned import SIZES, captions, store
+from tests.unit.engine.captioned import SIZES, captions
 from vcap.engine.reporter import Silent
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.train import TrainResult, describe, resolve, train_method
@@ -122,6 +122,20 @@ def test_flags_are_stronger_than_set_and_set_than_the_file(tmp_path: Path) -> No
         flags={"train.seed": 3, "data.limit": None},
     )
     assert (settings.train.seed, settings.train.steps, settings.train.keep) == (3, 2, 1)
+
+
+def test_a_manifest_on_the_command_line_replaces_all_splits_of_the_recipe() -> None:
+    recipe = resolve("prefix", config="tiny-prefix")
+    assert recipe.data.val and recipe.data.test
+    mine = resolve("prefix", config="tiny-prefix", flags={"data.train": ["mine.jsonl"]})
+    assert (mine.data.train, mine.data.val, mine.data.test) == (("mine.jsonl",), (), ())
+    both = resolve(
+        "prefix",
+        config="tiny-prefix",
+        overrides=["data.val=other.jsonl"],
+        flags={"data.train": ["mine.jsonl"]},
+    )
+    assert both.data.val == ("other.jsonl",)
 
 
 def test_a_config_of_another_method_is_refused(tmp_path: Path) -> None:
