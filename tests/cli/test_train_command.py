@@ -17,7 +17,7 @@ from vcap.engine.checkpoint import list_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 400.0  # a busy machine may need minutes to load the libraries
 
 
 def words(folder: Path, **train: Any) -> list[str]:

@@ -16,7 +16,7 @@ from tests.fault.toy import SETTINGS, train_toy, tree
 from vcap.engine.checkpoint import list_checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 120.0
+PATIENCE_SECONDS = 400.0  # a busy machine may need minutes to load the libraries
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -35,11 +35,11 @@ def starts(folder: Path) -> list[int]:
     return [line["step"] for line in lines if line.get("event") == "start"]
 
 
-def wait_until(process: subprocess.Popen[bytes], is_so: Callable[[], bool]) -> None:
+def wait_until(process: subprocess.Popen[bytes], is_so: Callable[[], bool], said: Path) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not is_so():
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < end, "the training does not move"
+        assert process.poll() is None, f"ended before it could be killed: {said.read_text()}"
+        assert time.monotonic() < end, f"the training does not move: {said.read_text()}"
         time.sleep(0.002)
 
 
@@ -50,11 +50,13 @@ def kill_when_grown(command: list[str], folder: Path) -> int:
     work that must not be done again and work that has to be.
     """
     before = newest(folder)
-    process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    said = folder.with_suffix(".err")
+    with said.open("wb") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=stream)
     try:
-        wait_until(process, lambda: newest(folder) > before)
+        wait_until(process, lambda: newest(folder) > before, said)
         grown = size(folder / "metrics.jsonl")
-        wait_until(process, lambda: size(folder / "metrics.jsonl") > grown)
+        wait_until(process, lambda: size(folder / "metrics.jsonl") > grown, said)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -88,7 +90,7 @@ def test_the_command_with_resume_ends_with_the_same_bytes_with_dropout_on(
     words = [
         *("train", "lm", "--data", str(manifest), "--device", "cpu"),
         *("--set", "model={width: 16, num_layers: 1, num_heads: 2, num_positions: 32}"),
-        *("--set", "train={steps: 250, batch_size: 8, log_every: 4, checkpoint_every: 20}"),
+        *("--set", "train={steps: 400, batch_size: 8, log_every: 4, checkpoint_every: 20}"),
         *("--set", "train.validate_every=50", "--set", "options.vocabulary=270"),
     ]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -96,7 +98,7 @@ def test_the_command_with_resume_ends_with_the_same_bytes_with_dropout_on(
     assert unbroken.exit_code == 0, unbroken.stderr
     command = [sys.executable, "-m", "vcap", *words, "-o", str(broken)]
     step = kill_when_grown(command, broken)
-    assert 0 < step < 250
+    assert 0 < step < 400
     refused = vcap(*words, "-o", broken)
     assert refused.exit_code == 2
     assert "--resume" in refused.stderr
