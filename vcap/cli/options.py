@@ -48,6 +48,15 @@ Exclude = Annotated[
     list[str] | None,
     _unset("--exclude", metavar="GLOB", help="No inputs whose id or file name fits."),
 ]
+Stream = Annotated[
+    int | None,
+    _unset(
+        "--stream",
+        metavar="N",
+        min=0,
+        help="Number of the video stream in the file; default: the one ffmpeg calls best.",
+    ),
+]
 
 Output = Annotated[Path | None, _FOLDER]
 
