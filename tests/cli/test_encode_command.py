@@ -82,8 +82,8 @@ def test_a_list_on_stdin_is_encoded(
 def test_settings_come_from_flags_before_the_environment(
     vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VCAP_SET__model", "from-environment")
-    monkeypatch.setenv("VCAP_SET__sampler", "uniform 2")
+    monkeypatch.setenv("VCAP_SET__encode__model", "from-environment")
+    monkeypatch.setenv("VCAP_SET__encode__sampler", "uniform 2")
     monkeypatch.setenv("VCAP_SET__train__epochs", "3")  # for another command
     vcap("encode", small_videos, "-o", tmp_path, "--fps", 4)
     assert (asked[0].model, asked[0].sampler) == ("from-environment", "fps 4.0")

@@ -111,7 +111,7 @@ def command(
 
     given = {"model": model, "every": every, "scenes": scenes or None, "beam": beam}
     given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
-    settings = from_flags(CaptionSettings, given, unless="auto")
+    settings = from_flags("caption", CaptionSettings, given, unless="auto")
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     files = open_files(sources, formats or (), folder=output, beside=beside, force=force)

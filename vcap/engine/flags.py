@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from vcap.engine.settings import PREFIX, load_settings
+from vcap.engine.settings import load_settings
+from vcap.errors import UsageError
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 def from_flags(
+    command: str,
     kind: type[Model],
     given: Mapping[str, Any],
     *,
@@ -21,20 +23,24 @@ def from_flags(
 ) -> Model:
     """Settings of a kind; a flag that was not given leaves what the environment says.
 
-    Variables of the environment that are meant for other commands are passed over.
-
     Args:
+        command: whose variables count, those named `VCAP_SET__COMMAND__...`.
         given: values by name of the setting.
         unless: the value, besides None, that a flag has when it was not given.
 
     Raises:
-        ConfigError: a value makes no sense.
+        ConfigError: a value makes no sense, or a variable names no setting of the command.
+        UsageError: a value holds bytes that are no text.
     """
-    mine = {
-        name: value
-        for name, value in environment.items()
-        if name.removeprefix(PREFIX).split("__")[0] in kind.model_fields
-    }
     said = {name: value for name, value in given.items() if value not in (None, unless)}
+    for name, value in said.items():
+        _refuse_bytes(name, value)
     flags = [f"{name}={json.dumps(value)}" for name, value in said.items()]
-    return load_settings(kind, overrides=flags, environment=mine)
+    return load_settings(kind, overrides=flags, environment=environment, section=command)
+
+
+def _refuse_bytes(name: str, value: Any) -> None:
+    """A path of the command line may hold any bytes; settings are kept as text."""
+    shown = str(value).encode(errors="backslashreplace").decode()
+    if shown != str(value):
+        raise UsageError(f"--{name.replace('_', '-')} {shown}: the name is not valid UTF-8")

@@ -20,6 +20,7 @@ import yaml
 from vcap.errors import ConfigError
 
 PREFIX = "VCAP_SET__"
+SECTIONS = ("caption", "encode")  # commands whose variables have the command's name in front
 SUFFIXES = (".yaml", ".yml")
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 Kind = TypeVar("Kind")
@@ -77,13 +78,15 @@ def load_settings(
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
+    section: str | None = None,
 ) -> Model:
     """Settings of a kind, from all that may set them.
 
     Args:
         config: a name in `configs/`, or a file.
         overrides: `a.b=value`, the value as YAML; the strongest.
-        environment: `VCAP_SET__a__b=value`.
+        environment: `VCAP_SET__a__b=value`; with a section `VCAP_SET__SECTION__a__b=value`.
+        section: one of `SECTIONS`; without one, what the environment says to those is passed over.
 
     Raises:
         ConfigError: a key is unknown or a value wrong; one line each.
@@ -92,16 +95,30 @@ def load_settings(
     if config is not None:
         path = find_config(config)
         given.merge(_read(path), str(path))
-    for name in sorted(environment):
-        if name.startswith(PREFIX):
-            keys = name.removeprefix(PREFIX).split("__")
-            given.set(keys, parse_yaml(environment[name], name), name)
+    for name, keys in _variables(environment, section):
+        given.set(keys, parse_yaml(environment[name], name), name)
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {override}: want key=value", hint=f"--set {key or 'a.b'}=1")
         given.set(key.split("."), parse_yaml(text, f"--set {key}"), f"--set {key}")
     return _validated(kind, given.values, given.where)
+
+
+def _variables(
+    environment: Mapping[str, str], section: str | None
+) -> Iterator[tuple[str, list[str]]]:
+    """The variables that are meant for a section or for no section, each with its keys."""
+    for name in sorted(environment):
+        if not name.startswith(PREFIX):
+            continue
+        first, *rest = name.removeprefix(PREFIX).split("__")
+        if first == section:
+            if not rest:
+                raise ConfigError(f"{name}: names no setting", hint=f"export {name}__KEY=VALUE")
+            yield name, rest
+        elif section is None and first not in SECTIONS:
+            yield name, [first, *rest]
 
 
 def _read(path: Path) -> Mapping[str, Any]:
