@@ -14,17 +14,26 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 
 from vcap.engine.executor import Executor, Local, Pool, Slot
 from vcap.engine.files import output_errors
 from vcap.engine.interrupt import StopRequest
-from vcap.engine.journal import Entry, Journal
-from vcap.engine.lock import PRIVATE, hold
-from vcap.engine.outputs import Checked, FilesOutput, Item, Listed, Output, one_by_one
+from vcap.engine.journal import Entry, Journal, log_trace
+from vcap.engine.lock import hold
+from vcap.engine.outputs import (
+    Checked,
+    FilesOutput,
+    Finished,
+    Forgetful,
+    Item,
+    Listed,
+    Output,
+    one_by_one,
+)
 from vcap.engine.plan import Group, Plan, Rules, groups, plan_items
 from vcap.engine.reporter import Reporter, Task
+from vcap.engine.run import free_memory, is_memory_full
 from vcap.engine.summary import Failure, Summary, TransientError
 from vcap.errors import DeviceError, InputError, OutputError, VcapError
 
@@ -71,12 +80,8 @@ def attempt(call: Callable[..., Any], *arguments: Any) -> Outcome:
         return Outcome(
             bug=f"{type(error).__name__}: {error}".strip().split("\n")[0],
             trace="".join(traceback.format_exception(error)),
-            memory_full=_is_memory_full(error),
+            memory_full=is_memory_full(error),
         )
-
-
-def _is_memory_full(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def map_items(  # noqa: PLR0913  one place where every policy over items meets
@@ -129,14 +134,15 @@ def map_items(  # noqa: PLR0913  one place where every policy over items meets
         plan = plan_items(items, output, journal, rules)
         task = stack.enter_context(reporter.task(title, len(plan.to_do), unit))
         books = _Books(output, journal, rules, reporter, task, on_result)
-        books.open(plan)
-        books.limit = 1 if on_error == "stop" else max_errors
+        books.open(plan, limit=1 if on_error == "stop" else max_errors)
         loop = _Loop(books, work, group, setup, stop)
         if plan.units and prepare is not None:
             executor = executor or Local()
             loop.pool = stack.enter_context(executor.open(prepare, attempt))
             loop.ahead = executor.workers * 2 + group
         loop.run(plan)
+        if isinstance(output, Finished):
+            output.finish()
     return books.summary
 
 
@@ -155,8 +161,9 @@ class _Books:
     _written: dict[str, tuple[Item, Any]] = field(default_factory=dict)  # not yet safe
     _failures: int = 0
 
-    def open(self, plan: Plan) -> None:
-        """Begin with what earlier runs did."""
+    def open(self, plan: Plan, limit: int | None) -> None:
+        """Begin with what earlier runs did; `limit` is how many items may fail now."""
+        self.limit = limit
         self.summary.skipped = len(plan.skipped)
         if plan.skipped:
             self.reporter.info(f"{len(plan.skipped)} {self.task.unit} were done before")
@@ -166,6 +173,7 @@ class _Books:
             self.summary.failed.append(Failure(entry.key, entry.reason, entry.error))
             again = "in an earlier run; --retry-failed tries again"
             self.reporter.tell("failed", f"{entry.key}: {entry.reason} ({again})")
+            self._forget(entry.key)  # a kill may have come before it was done
 
     def warn(self, text: str) -> None:
         """Tell, and remember."""
@@ -240,12 +248,18 @@ class _Books:
             permanent = error is not None and not isinstance(error, TransientError)
             entry = self._entry(item, status, reason=reason, error=name, permanent=permanent)
             self.journal.append([entry])
+        self._forget(item.key)
         self._failures += 1
         self.summary.failed.append(Failure(item.key, reason, name))
         if error is None:
             self.summary.bugs += 1
             reason = f"a bug in vcap: {reason}{self._log(item, outcome.trace)}"
         self.task.fail(item.key, reason)
+
+    def _forget(self, key: str) -> None:
+        if isinstance(self.output, Forgetful):
+            with output_errors(self.output.folder):
+                self.output.forget(key)
 
     def _entry(self, item: Item, status: Literal["done", "failed", "bug"], **more: Any) -> Entry:
         assert self.journal is not None
@@ -267,11 +281,7 @@ class _Books:
         if self.output is None:
             self.reporter.detail(trace)
             return ""
-        path = self.output.folder / PRIVATE / "log"
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        with output_errors(path), path.open("a", encoding="utf-8", errors="replace") as log:
-            log.write(f"{now} {item.key}\n{trace}\n")
-        return f" (traceback in {path})"
+        return f" (traceback in {log_trace(self.output.folder, item.key, trace)})"
 
 
 @dataclass
@@ -375,7 +385,7 @@ class _Loop:
             raise DeviceError("memory is used up by a single item", hint="--device cpu")
         self.size = size // 2
         self.books.warn(f"memory is used up; going on with {self.size} at once")
-        _free_memory()
+        free_memory()
 
 
 def _shared(outcome: Outcome, size: int) -> list[Outcome]:
@@ -386,12 +396,3 @@ def _shared(outcome: Outcome, size: int) -> list[Outcome]:
     if len(results) != size:
         return [Outcome(bug=f"ValueError: {len(results)} results for {size} items")] * size
     return [Outcome(error=r) if isinstance(r, InputError) else Outcome(r) for r in results]
-
-
-def _free_memory() -> None:
-    import gc
-    import sys
-
-    gc.collect()
-    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
-        sys.modules["torch"].cuda.empty_cache()

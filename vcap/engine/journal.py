@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,6 +133,19 @@ class Journal:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def log_trace(folder: Path, key: str, trace: str) -> Path:
+    """Keep a traceback beside the journal of a folder; gives where it is.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / PRIVATE / "log"
+    now = datetime.now().astimezone().isoformat(timespec="seconds")
+    with output_errors(path), path.open("a", encoding="utf-8", errors="replace") as log:
+        log.write(f"{now} {key}\n{trace}\n")
+    return path
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -71,6 +71,24 @@ class Listed(Protocol):
         ...
 
 
+@runtime_checkable
+class Forgetful(Protocol):
+    """An output that takes back what it kept of an item whose last attempt failed."""
+
+    def forget(self, key: str) -> None:
+        """Take back what is kept of an item, if anything is; every run tells it again."""
+        ...
+
+
+@runtime_checkable
+class Finished(Protocol):
+    """An output that has something to do at the end of a run, while the folder is locked."""
+
+    def finish(self) -> None:
+        """Make what can only be made when all that this run does is done."""
+        ...
+
+
 def one_by_one(items: Sequence[Item], done: IsDone) -> Units:
     """The plan of outputs that keep every item by itself."""
     return [[item] for item in items if not done(item)]

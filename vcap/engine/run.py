@@ -121,3 +121,18 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # numpy takes 32 bits
     torch.manual_seed(seed)
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Whether it says that memory is used up, the machine's or the device's."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def free_memory() -> None:
+    """Give back memory that nothing needs, the device's too where one is in use."""
+    import gc
+    import sys
+
+    gc.collect()
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        sys.modules["torch"].cuda.empty_cache()

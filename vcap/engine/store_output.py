@@ -2,12 +2,13 @@
 
 Which videos share a shard is settled before any work, in the order of the input, and written down
 in `.vcap/shards.json`. A run that was killed therefore goes on with the same shards, and a video
-that is done later (it had failed, or it changed) goes to the place it would have had.
+that is done later (it had failed, or it changed) goes to the place it would have had. One that
+was done and now fails is taken out.
 Shapes: T frames, D feature width.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +53,7 @@ class StoreOutput:
         self._members: dict[int, list[str]] = {}
         self._shard_of: dict[str, int] = {}
         self._alone: set[str] = set()  # the only one of its shard that is to do
+        self._held: set[str] = set()  # what the shards hold
         self._pending: dict[str, tuple[Item, Encoded]] = {}
 
     def check(self, fingerprint: str) -> None:
@@ -100,21 +102,34 @@ class StoreOutput:
         if not self._pending:
             return []
         shard = self._shard_of[next(iter(self._pending))]
-        kept = self._kept(shard)
-        rows = []
-        for key in self._members[shard]:
-            if key in self._pending:
-                rows.append((key, *self._pending[key][1]))
-            elif key in kept:
-                rows.append((key, *kept[key]))
-        write_atomic(self.folder / shard_name(shard), shard_bytes(rows))
+        new = {key: encoded for key, (_, encoded) in self._pending.items()}
+        self._write_shard(shard, self._kept(shard, without=new) | new)
+        self._held.update(new)
         items = [item for item, _ in self._pending.values()]
         self._pending.clear()
         return items
 
+    def forget(self, key: str) -> None:
+        """Take a video that failed out of its shard, at once: its features are of another input."""
+        self._pending.pop(key, None)
+        if key not in self._held:
+            return
+        shard = self._shard_of[key]
+        self._write_shard(shard, self._kept(shard, without=[key]))
+        self._held.discard(key)
+
     def files(self, item: Item) -> tuple[str, ...]:
         """The shard of a video."""
         return (shard_name(self._shard_of[item.key]),)
+
+    def _write_shard(self, shard: int, rows: Mapping[str, Encoded]) -> None:
+        """Write a shard whole; one that holds nothing is no file."""
+        path = self.folder / shard_name(shard)
+        if rows:
+            ordered = [(key, *rows[key]) for key in self._members[shard] if key in rows]
+            write_atomic(path, shard_bytes(ordered))
+        else:
+            path.unlink(missing_ok=True)
 
     def _add(self, shard: int, keys: Sequence[str]) -> None:
         self._members.setdefault(shard, []).extend(keys)
@@ -133,13 +148,14 @@ class StoreOutput:
             ) from error
         for shard, keys in store.members().items():
             self._add(shard, [key for key in keys if key not in self._shard_of])
+        self._held = set(store.ids)
 
-    def _kept(self, shard: int) -> dict[str, Encoded]:
+    def _kept(self, shard: int, without: Collection[str]) -> dict[str, Encoded]:
         """What the shard already holds of other videos."""
         if not (self.folder / shard_name(shard)).exists():
             return {}
         store = FeatureStore(self.folder)
-        keys = [key for key in store.members().get(shard, []) if key not in self._pending]
+        keys = [key for key in store.members().get(shard, []) if key not in without]
         return {
             key: Encoded(np.array(store.features(key)), np.array(store.times(key))) for key in keys
         }

@@ -13,6 +13,7 @@ from vcap.engine import encode as encode_module
 from vcap.engine.decoding import CHUNK
 from vcap.engine.encode import choose_sampler, encode, made_from, settings_digest
 from vcap.engine.reporter import Silent
+from vcap.engine.store_output import StoreOutput
 from vcap.errors import FeatureError, UsageError
 from vcap.features.store import FeatureStore
 from vcap.types import Segment
@@ -130,6 +131,46 @@ def test_one_bad_video_costs_one_entry_and_the_others_are_kept(
     assert FeatureStore(store).ids == ["0.mp4", "2.mp4", "3.mp4"]
     again = encode([str(videos)], store, shard_size=2)
     assert (again.done, again.skipped, again.exit_code) == (0, 3, 3)
+
+
+def test_a_video_that_changed_and_then_fails_has_no_features_of_before(
+    encoder: ColourEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos, store, fresh = tmp_path / "videos", tmp_path / "store", tmp_path / "fresh"
+    for number in range(4):
+        make_video(videos / f"{number}.mp4", number)
+    encode([str(videos)], store, shard_size=3)
+    (videos / "1.mp4").write_text("no video any more")
+    make_video(videos / "2.mp4", 99, num_frames=20)
+    (videos / "3.mp4").write_text("no video any more")
+    with monkeypatch.context() as killed:
+        killed.setattr(StoreOutput, "forget", lambda *_: None)  # after the journal's entry
+        encode([str(videos)], store, shard_size=3)
+    assert "1.mp4" in FeatureStore(store)
+    for _ in range(2):
+        told: dict[str, int] = {}
+        summary = encode([str(videos)], store, shard_size=3, on_result=told.__setitem__)
+        assert (summary.done, summary.skipped, len(summary.failed)) == (0, 2, 2)
+        assert list(told) == FeatureStore(store).ids == ["0.mp4", "2.mp4"]
+    encode([str(videos)], fresh, shard_size=3)
+    assert contents(store) == contents(fresh)
+
+
+def test_what_fails_when_it_is_forced_leaves_the_others_of_its_shard(
+    encoder: ColourEncoder, tmp_path: Path
+) -> None:
+    videos, store = tmp_path / "videos", tmp_path / "store"
+    for number in range(3):
+        make_video(videos / f"{number}.mp4", number)
+    encode([str(videos)], store)
+    before = contents(store)
+    good = (videos / "1.mp4").read_bytes()
+    (videos / "1.mp4").write_bytes(b"")
+    encode([str(videos)], store, force=True)
+    assert FeatureStore(store).ids == ["0.mp4", "2.mp4"]
+    (videos / "1.mp4").write_bytes(good)
+    assert encode([str(videos)], store).done == 1
+    assert contents(store) == before
 
 
 def test_a_video_that_is_mended_comes_to_the_place_it_would_have_had(
