@@ -47,6 +47,14 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting.", show_default=False),
 ]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Start over in the folder of an earlier training; with --resume, go on although "
+        "settings differ.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint.")]
 Seed = Annotated[
     int | None,
@@ -74,7 +82,7 @@ def command(
     limit: options.Limit = None,
     seed: Seed = None,
     device: Device = None,
-    force: options.Force = False,
+    force: Force = False,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,52 @@ def output_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = REASONS.get(error.errno or 0, error.strerror or str(error))
         raise OutputError(f"cannot write {path}: {reason}") from error
+
+
+def part_of(target: Path) -> Path:
+    """Where a folder is filled before it gets its name."""
+    return target.with_name(f".vcap-{target.name}.part")
+
+
+def _old_of(target: Path) -> Path:
+    return target.with_name(f".vcap-{target.name}.old")
+
+
+def replace_folder(target: Path) -> None:
+    """Give the filled folder `part_of(target)` its name, in the place of an older one.
+
+    A kill at any moment leaves the old or the new one whole; `settle_folder` ends what it broke.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    part, old = part_of(target), _old_of(target)
+    with output_errors(target):
+        for path in (*part.rglob("*"), part):
+            sync(path)
+        if target.exists():
+            target.rename(old)
+        part.rename(target)
+        sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def settle_folder(target: Path) -> None:
+    """End what a killed `replace_folder` began, and remove what it or its caller left.
+
+    Only while the lock of the folder above is held.
+    """
+    part, old = part_of(target), _old_of(target)
+    if old.is_dir() and not target.exists():  # so the new one was whole
+        with output_errors(target):
+            (part if part.is_dir() else old).rename(target)
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def has_leftovers(target: Path) -> bool:
+    """Whether there is something to settle."""
+    return part_of(target).exists() or _old_of(target).exists()
 
 
 def sync(path: Path) -> None:

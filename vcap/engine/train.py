@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcap.engine import registry
+from vcap.engine.files import has_leftovers, output_errors, settle_folder
 from vcap.engine.fingerprint import differences
 from vcap.engine.interrupt import StopRequest
+from vcap.engine.lock import PRIVATE, hold
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run, choose_device, open_run, seed_everything
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import dump_yaml, load_settings, parse_yaml
-from vcap.errors import ConfigError, UsageError
+from vcap.errors import ConfigError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from vcap.engine.training_data import Splits
 
 FREE = {"train.device", "train.keep"}  # may differ between the parts of one run
 MADE = ("checkpoints", "features", "plots", "model", "metrics.jsonl", "timing.jsonl", "scores.json")
+CONFIG, LOG = "config.yaml", "metrics.jsonl"
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,15 @@ def train_method(
     Raises:
         UsageError: the folder holds an unfinished run, and `resume` is not given.
         ConfigError: the folder holds a run of another config.
+        OutputError: the folder holds something that no training put there.
     """
+    refuse_what_is_not_ours(output)
     refuse_other_config(settings, output, force)
-    if not force and (output / "model").is_dir():
+    if not force and (output / "model").is_dir() and (output / "scores.json").is_file():
+        _settle(output)
         reporter.info(f"nothing to do: {output} holds the finished model")
-        return _finished(output)
-    begun = (output / "metrics.jsonl").exists() and not is_helper()
+        return _finished(output, settings.method)
+    begun = (output / LOG).exists() and not is_helper()
     if begun and not (resume or force):
         raise UsageError(
             f"{output} holds an unfinished run",
@@ -175,14 +181,41 @@ def _encoded(settings: TrainConfig, splits: "Splits", run: Run) -> TrainConfig:
     return settings.model_copy(update={"data": data})
 
 
+def refuse_what_is_not_ours(output: Path) -> None:
+    """Leave a folder alone that no training made, whatever is forced.
+
+    Raises:
+        OutputError: a file or folder is there that a training would replace.
+    """
+    if is_run(output) or is_helper():
+        return
+    for name in (*MADE, CONFIG):
+        if os.path.lexists(output / name):
+            raise OutputError(
+                f"{output} holds {name}, and was not made by vcap train",
+                hint="another folder after -o",
+            )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a training began in a folder, by the settings and the traces it left there."""
+    if not ((folder / LOG).is_file() or (folder / PRIVATE).is_dir()):
+        return False
+    try:
+        settings = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"), CONFIG)
+    except (OSError, UnicodeDecodeError, ConfigError):
+        return False
+    return isinstance(settings, Mapping) and {"method", "data", "train"} <= settings.keys()
+
+
 def refuse_other_config(settings: TrainConfig, output: Path, force: bool) -> None:
     """Compare with the config that the folder was made by.
 
     Raises:
         ConfigError: they differ in what decides the result; the keys are named.
     """
-    path = output / "config.yaml"
-    if force or not (path.is_file() and (output / "metrics.jsonl").is_file()):
+    path = output / CONFIG
+    if force or not (path.is_file() and (output / LOG).is_file()):
         return
     there = _flat(parse_yaml(path.read_text(encoding="utf-8"), str(path)))
     here = _flat(parse_yaml(dump_yaml(settings), "settings"))
@@ -205,19 +238,33 @@ def _flat(values: Any, above: str = "") -> dict[str, Any]:
     }
 
 
-def _finished(output: Path) -> TrainResult:
-    content = json.loads((output / "scores.json").read_text(encoding="utf-8"))
-    step = int(content["step"])
-    return TrainResult(output, step, step, content["scores"], done_before=True)
+def _finished(output: Path, method: str) -> TrainResult:
+    path = output / "scores.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        step, scores = int(content["step"]), dict(content["scores"])
+    except (ValueError, KeyError, TypeError) as error:
+        again = f"vcap train {method} -o {output} --resume --force, with the same options"
+        raise OutputError(f"{path} is damaged", hint=again) from error
+    return TrainResult(output, step, step, scores, done_before=True)
+
+
+def _settle(output: Path) -> None:
+    """Finish what a kill at the very end of the run left open, unless another run does."""
+    if has_leftovers(output / "model"):
+        with hold(output):
+            settle_folder(output / "model")
 
 
 def _clear(output: Path) -> None:
+    settle_folder(output / "model")
     for name in MADE:
         path = output / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        with output_errors(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def describe(settings: TrainConfig, output: Path) -> dict[str, Any]:

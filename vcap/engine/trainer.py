@@ -34,7 +34,14 @@ from vcap.engine.checkpoint import (
     sweep_checkpoints,
     write_checkpoint,
 )
-from vcap.engine.files import ensure_folder, output_errors, write_atomic
+from vcap.engine.files import (
+    ensure_folder,
+    output_errors,
+    part_of,
+    replace_folder,
+    settle_folder,
+    write_atomic,
+)
 from vcap.engine.methods import Method, Objective
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run
@@ -285,6 +292,8 @@ class Trainer:
     def _resume(self) -> int:
         """Take up the newest checkpoint, if any; gives the length of its metrics.jsonl."""
         sweep_checkpoints(self.checkpoints)
+        if self.accelerator.is_main_process:
+            settle_folder(self.folder / "model")
         found = list_checkpoints(self.checkpoints)
         if not found:
             return 0
@@ -327,7 +336,8 @@ class Trainer:
     def _write_results(self, best: int, scores: dict[str, float]) -> None:
         from vcap.reports.plot import loss_plot, read_curves
 
-        partial, target = self.folder / ".vcap-model.part", self.folder / "model"
+        target = self.folder / "model"
+        partial = part_of(target)
         plots = ensure_folder(self.folder / "plots")
         with output_errors(target):
             content = json.dumps({"step": best, "scores": scores}, indent=2)
@@ -337,8 +347,7 @@ class Trainer:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             self.method.export(partial, scores)
-            shutil.rmtree(target, ignore_errors=True)
-            partial.rename(target)
+        replace_folder(target)
 
 
 def round_weights(model: nn.Module) -> None:

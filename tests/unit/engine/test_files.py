@@ -1,10 +1,21 @@
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from vcap.engine.files import PART, ensure_folder, replacing, sweep, write_atomic
+from vcap.engine.files import (
+    PART,
+    ensure_folder,
+    has_leftovers,
+    part_of,
+    replace_folder,
+    replacing,
+    settle_folder,
+    sweep,
+    write_atomic,
+)
 from vcap.errors import OutputError
 
 
@@ -108,3 +119,54 @@ def test_a_folder_that_cannot_be_written_is_refused(
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputError, match="no permission"):
         ensure_folder(tmp_path)
+
+
+def filled(target: Path, text: str) -> None:
+    """A folder that waits for its name."""
+    part_of(target).mkdir()
+    (part_of(target) / "a.txt").write_text(text)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_takes_the_place_of_an_older_one_and_leaves_nothing_else(
+    tmp_path: Path, is_there: bool
+) -> None:
+    target = tmp_path / "model"
+    if is_there:
+        target.mkdir()
+        (target / "old.txt").touch()
+    filled(target, "new")
+    replace_folder(target)
+    assert [path.name for path in target.iterdir()] == ["a.txt"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_a_kill_while_a_folder_is_replaced_loses_neither_the_old_nor_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    target, real = tmp_path / "model", Path.rename
+    target.mkdir()
+    (target / "a.txt").write_text("old")
+    filled(target, "new")
+    count = iter(range(9))
+
+    def dies(self: Path, other: Path) -> Path:
+        if next(count) == moment:
+            raise KeyboardInterrupt
+        return real(self, other)
+
+    def no_time(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "rename", dies)
+        patch.setattr(shutil, "rmtree", no_time)
+        replace_folder(target)
+    whole = [path.read_text() for path in tmp_path.glob("*/a.txt")]
+    assert sorted(whole) == ["new", "old"]
+    assert has_leftovers(target)
+    settle_folder(target)
+    assert (target / "a.txt").read_text() == ("old" if moment == 0 else "new")
+    assert list(tmp_path.iterdir()) == [target]
+    assert not has_leftovers(target)

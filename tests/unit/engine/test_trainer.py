@@ -1,6 +1,7 @@
 """The training loop: steps, best checkpoint, log, and how it stops."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,16 @@ def test_a_run_killed_while_it_exports_exports_again(tmp_path: Path) -> None:
     _, toy = train_toy(tmp_path / "broken", steps=20)
     assert toy.seen == []
     assert tree(tmp_path / "broken") == tree(tmp_path / "whole")
+
+
+def test_a_kill_while_the_model_is_replaced_is_made_good_by_the_next_run(tmp_path: Path) -> None:
+    train_toy(tmp_path / "whole", steps=20)
+    run = tmp_path / "broken"
+    train_toy(run, steps=20)
+    shutil.copytree(run / "model", run / ".vcap-model.part")
+    (run / "model").rename(run / ".vcap-model.old")
+    train_toy(run, steps=20)
+    assert tree(run) == tree(tmp_path / "whole")
 
 
 def test_log_lines_after_the_checkpoint_are_cut_off_when_a_run_goes_on(tmp_path: Path) -> None:
