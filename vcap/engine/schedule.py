@@ -1,9 +1,15 @@
 """What a training run is told: its settings, its number of steps and its learning rates."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+LARGEST_SEED = 2**63 - 1  # what torch takes
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainSettings(BaseModel):
@@ -21,27 +27,27 @@ class TrainSettings(BaseModel):
         threads: CPU threads of torch; small models are fastest on one. 0 leaves torch's choice.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int | None = Field(default=None, ge=1)
-    steps: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count = 64
     learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    warmup: float = Field(default=0.05, ge=0)
+    weight_decay: Amount = 0.01
+    warmup: Amount = 0.05
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
-    clip_norm: float = Field(default=1.0, ge=0)
-    accumulation: int = Field(default=1, ge=1)
+    clip_norm: Amount = 1.0
+    accumulation: Count = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     weights: Literal["fp32", "fp16"] = "fp32"
-    seed: int = 0
-    log_every: int = Field(default=10, ge=1)
-    validate_every: int = Field(default=0, ge=0)
-    checkpoint_every: int = Field(default=0, ge=0)
-    keep: int = Field(default=1, ge=1)
-    threads: int = Field(default=1, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
+    log_every: Count = 10
+    validate_every: Whole = 0
+    checkpoint_every: Whole = 0
+    keep: Count = 1
+    threads: Whole = 1
     device: str = "auto"
 
     @model_validator(mode="after")
@@ -69,7 +75,7 @@ class DataSettings(BaseModel):
     val: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
-    limit: int | None = Field(default=None, ge=1)
+    limit: Count | None = None
     cache: str | None = None
 
     @field_validator("train", "val", "test", "features", mode="before")

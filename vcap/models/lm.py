@@ -35,6 +35,12 @@ class LmConfig:
     dropout: float = 0.1
     initializer_range: float = 0.02
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        sizes = self.vocabulary, self.num_positions, self.width, self.num_layers, self.num_heads
+        if min(sizes) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("every size of a language model is at least 1, its dropout below 1")
+
 
 def build_lm(config: LmConfig) -> nn.Module:
     """Make a GPT-2 with random weights whose output layer is tied to its embeddings.

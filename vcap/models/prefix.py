@@ -60,8 +60,12 @@ class PrefixConfig:
             raise ValueError(f"mapper: want mlp, transformer or cross, got {self.mapper}")
         if self.mapper == "mlp" and self.frame_times:
             raise ValueError("frame_times: the mlp mapper keeps the order of frames already")
-        if min(self.feature_width, self.prefix_length, self.lm_width) < 1:
-            raise ValueError("feature_width, prefix_length and lm_width: want at least 1")
+        if min(self.feature_width, self.prefix_length, self.clip_length, self.lm_width) < 1:
+            raise ValueError(
+                "feature_width, prefix_length, clip_length and lm_width: want at least 1"
+            )
+        if min(self.num_layers, self.num_heads) < 1 or self.temporal_kernel < 0:
+            raise ValueError("num_layers, num_heads: want at least 1; temporal_kernel: at least 0")
         if self.mapper != "mlp" and self.lm_width % self.num_heads:
             raise ValueError(f"num_heads: {self.lm_width} does not divide by {self.num_heads}")
 

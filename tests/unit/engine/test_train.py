@@ -1,6 +1,7 @@
 """`vcap train` on a run's folder: what is refused, what goes on, what is done already."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.unit.engine.captioned import SIZES, captions
 from vcap.engine.reporter import Silent
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.train import TrainResult, describe, resolve, train_method
-from vcap.errors import AnnotationError, ConfigError, UsageError
+from vcap.errors import AnnotationError, ConfigError, OutputError, UsageError
 
 
 def config(folder: Path, **train: Any) -> TrainConfig:
@@ -99,6 +100,70 @@ def test_an_unfinished_run_is_refused_with_the_option_that_goes_on(tmp_path: Pat
     assert result.step == 4
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("name", ["model", "features", "plots", "checkpoints", "config.yaml"])
+def test_what_no_training_made_is_refused_and_stays_whatever_is_forced(
+    tmp_path: Path, name: str, force: bool
+) -> None:
+    mine = tmp_path / "run" / name
+    mine.mkdir(parents=True)
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match=f"run holds {name}, and was not made by") as caught:
+        run(tmp_path, config(tmp_path), force=force)
+    assert caught.value.exit_code == 7
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [name]
+
+
+def test_settings_that_the_user_wrote_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text("method: lm  # my notes\n")
+    with pytest.raises(OutputError, match=r"holds config\.yaml"):
+        run(tmp_path, config(tmp_path))
+    assert path.read_text() == "method: lm  # my notes\n"
+
+
+def finished(folder: Path) -> Path:
+    """What a training leaves that matters to the next one in its folder."""
+    made = folder / "run"
+    (made / "model").mkdir(parents=True)
+    (made / "metrics.jsonl").touch()
+    (made / "config.yaml").write_text(yaml.safe_dump(dumped(config(folder))))
+    (made / "scores.json").write_text('{"step": 4, "scores": {"val/perplexity": 2.0}}')
+    return made
+
+
+def test_what_a_kill_at_the_very_end_left_is_swept(tmp_path: Path) -> None:
+    (finished(tmp_path) / ".vcap-model.old").mkdir()
+    assert run(tmp_path, config(tmp_path))[0].scores == {"val/perplexity": 2.0}
+    assert not (tmp_path / "run" / ".vcap-model.old").exists()
+
+
+def test_a_model_without_its_scores_is_unfinished(tmp_path: Path) -> None:
+    (finished(tmp_path) / "scores.json").unlink()
+    with pytest.raises(UsageError, match="unfinished run"):
+        run(tmp_path, config(tmp_path))
+
+
+def test_damaged_scores_are_told_with_the_command_that_mends_them(tmp_path: Path) -> None:
+    (finished(tmp_path) / "scores.json").write_text('{"step": ')
+    with pytest.raises(OutputError, match=r"scores\.json is damaged") as caught:
+        run(tmp_path, config(tmp_path))
+    assert "--resume --force" in str(caught.value.hint)
+
+
+def test_a_link_that_is_cleared_away_leaves_what_it_points_to(tmp_path: Path) -> None:
+    made, elsewhere = finished(tmp_path), tmp_path / "elsewhere"
+    (elsewhere / "deep").mkdir(parents=True)
+    (made / "features").symlink_to(elsewhere)
+    wrong = config(tmp_path).model_copy(update={"model": {**SIZES, "num_heads": 3}})
+    with pytest.raises(ConfigError):  # after the folder was cleared
+        run(tmp_path, wrong, force=True)
+    assert (elsewhere / "deep").is_dir()
+    assert not os.path.lexists(made / "features") and not (made / "model").exists()
+
+
 def dumped(settings: TrainConfig) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(settings.model_dump_json())
     return plain
@@ -153,6 +218,34 @@ def test_a_method_that_does_not_exist_is_refused() -> None:
 def test_a_key_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"train\.learning_rate"):
         resolve("lm", overrides=["train.learnin_rate=1"])
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        *("seed=-1", f"seed={2**63}", "steps=0", "batch_size=0", "accumulation=0", "log_every=0"),
+        *("learning_rate=0", "learning_rate=.inf", "betas=[0.9, 1]", "weight_decay=-1", "keep=0"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_refused_by_its_key(wish: str) -> None:
+    with pytest.raises(ConfigError, match=rf"train\.{wish.partition('=')[0]}.*: must be"):
+        resolve("lm", overrides=[f"train.{wish}"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"model": {**SIZES, "num_heads": 0}}, "every size of a language model is at least 1"),
+        ({"model": {**SIZES, "dropout": 1.5}}, "its dropout below 1"),
+        ({"options": {"vocabulary": 0}}, "vocabulary: must be greater"),
+        ({"options": {"first_position": -1}}, "first_position: must be greater"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_refused(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        run(tmp_path, config(tmp_path).model_copy(update=changes))
 
 
 def test_training_on_nothing_names_the_option() -> None:

@@ -85,6 +85,8 @@ def test_features_of_another_width_are_refused_with_both_widths() -> None:
         ({"mapper": "lstm"}, "mapper: want mlp, transformer or cross, got lstm"),
         ({"mapper": "mlp", "frame_times": True}, "frame_times"),
         ({"prefix_length": 0}, "prefix_length"),
+        ({"num_heads": 0}, "num_heads: want at least 1"),
+        ({"temporal_kernel": -1}, "temporal_kernel: at least 0"),
         ({"num_heads": 5}, "num_heads: 768 does not divide by 5"),
     ],
 )

@@ -26,7 +26,7 @@ from vcap.engine.methods.export import (
     write_weights,
 )
 from vcap.engine.run import Run
-from vcap.engine.schedule import TrainConfig
+from vcap.engine.schedule import Amount, Count, TrainConfig, Whole
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import train_tokenizer
 from vcap.engine.training_data import (
@@ -75,14 +75,14 @@ class EncoderOptions:
         channels_last: memory layout of pictures, often faster on processors.
     """
 
-    num_frames: int = 8
-    frames_per_epoch: int = 1
+    num_frames: Count = 8
+    frames_per_epoch: Count = 1
     positives: Literal["pair", "same_caption", "same_meaning"] = "same_meaning"
     actions: Literal["keep", "strip"] = "strip"
-    vocabulary: int = 1024
-    noise: float = 4.0
-    brightness: float = 0.1
-    shift: int = 0
+    vocabulary: Count = 1024
+    noise: Amount = 4.0
+    brightness: Amount = 0.1
+    shift: Whole = 0
     channels_last: bool = True
 
 

@@ -20,7 +20,7 @@ from vcap.engine.methods.export import (
     write_weights,
 )
 from vcap.engine.run import Run
-from vcap.engine.schedule import TrainConfig
+from vcap.engine.schedule import Count, TrainConfig, Whole
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import train_tokenizer
 from vcap.engine.training_data import Example, Splits, TokenTable, permutation
@@ -37,8 +37,8 @@ class LmOptions:
         first_position: place of the first word; a captioner puts as many prefix places before it.
     """
 
-    vocabulary: int = 512
-    first_position: int = 1
+    vocabulary: Count = 512
+    first_position: Whole = 1
 
 
 class LmMethod:

@@ -28,7 +28,7 @@ from vcap.engine.methods.export import (
 from vcap.engine.methods.language import Language, load_language, new_language
 from vcap.engine.methods.slots import ABSENT, SlotTable
 from vcap.engine.run import Run
-from vcap.engine.schedule import TrainConfig
+from vcap.engine.schedule import Amount, Count, TrainConfig, Whole
 from vcap.engine.settings import fill
 from vcap.engine.training_data import (
     Example,
@@ -74,16 +74,16 @@ class PrefixOptions:
 
     lm: str = ""
     lm_sizes: dict[str, Any] | None = None
-    vocabulary: int = 512
+    vocabulary: Count = 512
     train_lm: bool = True
-    lm_rate: float = 1.0
+    lm_rate: Amount = 1.0
     first_caption_only: bool = False
-    aux_weight: float = 0.0
-    aux_until: float = 0.5
+    aux_weight: Amount = 0.0
+    aux_until: Amount = 0.5
     aux_frames: bool = False
-    feature_noise: float = 0.0
-    domain_width: int = 0
-    max_length: int = 40
+    feature_noise: Amount = 0.0
+    domain_width: Whole = 0
+    max_length: Count = 40
 
 
 class Part:
