@@ -282,7 +282,7 @@ def _domain(config: Mapping[str, Any], folder: Path) -> Domain | None:
     if not isinstance(threshold, int | float):
         raise CheckpointError(f"{folder / 'config.json'}: domain.threshold is absent or no number")
     domain = load_domain(path, float(threshold))
-    if len(domain.mean) > config["model"]["feature_width"]:
+    if len(domain.mean) != config["model"]["feature_width"]:
         raise CheckpointError(f"{path}: statistics of features {len(domain.mean)} wide")
     return domain
 

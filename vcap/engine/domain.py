@@ -21,7 +21,7 @@ class Domain:
     """Where training footage lies.
 
     Attributes:
-        mean: [D] of the clips' mean features, or of their first D numbers.
+        mean: [D] of the clips' mean features.
         whitening: [D, K].
         threshold: distance beyond which a clip is unlike the training footage.
     """
@@ -32,13 +32,15 @@ class Domain:
 
     def distance(self, features: npt.NDArray[np.floating]) -> float:
         """features [T, D] of one clip -> root mean square of its whitened mean; 1 is usual."""
-        known = features[:, : len(self.mean)].astype(np.float32)  # [T, D]
-        centred = known.mean(axis=0) - self.mean  # [D]
+        centred = features.astype(np.float32).mean(axis=0) - self.mean  # [D]
         return float(np.sqrt(np.mean((centred @ self.whitening) ** 2)))
 
 
 def fit_domain(
-    pooled: npt.NDArray[np.floating], quantile: float = 0.999, margin: float = 1.25
+    pooled: npt.NDArray[np.floating],
+    quantile: float = 0.999,
+    margin: float = 1.25,
+    directions: int = 0,
 ) -> Domain:
     """Learn where clips lie from their time-averaged features [N, D].
 
@@ -49,6 +51,8 @@ def fit_domain(
         pooled: [N, D], two clips or more.
         quantile: share of the clips that lie within the threshold before the margin.
         margin: what the threshold is multiplied by.
+        directions: K, those in which the clips differ least, as other footage is found out by what
+            known footage never does; 0: all.
 
     Raises:
         ValueError: fewer than two clips.
@@ -57,9 +61,10 @@ def fit_domain(
         raise ValueError(f"want two clips or more, got {len(pooled)}")
     rows = pooled.astype(np.float64)
     mean = rows.mean(axis=0)  # [D]
-    values, directions = np.linalg.eigh(np.cov(rows, rowvar=False).reshape(2 * rows.shape[1:]))
+    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False).reshape(2 * rows.shape[1:]))
+    values, vectors = values[: directions or None], vectors[:, : directions or None]  # ascending
     floor = max(float(values.max()) * 1e-4, 1e-12)
-    whitening = directions / np.sqrt(np.maximum(values, floor))  # [D, K]
+    whitening = vectors / np.sqrt(np.maximum(values, floor))  # [D, K]
     lengths = np.sqrt(np.mean(((rows - mean) @ whitening) ** 2, axis=1))  # [N]
     threshold = float(np.quantile(lengths, quantile)) * margin
     return Domain(mean.astype(np.float32), whitening.astype(np.float32), threshold)

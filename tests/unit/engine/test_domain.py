@@ -54,12 +54,14 @@ def test_statistics_survive_the_way_through_a_file(tmp_path: Path) -> None:
     assert again.threshold == domain.threshold
 
 
-def test_numbers_beyond_those_that_were_learned_are_not_looked_at() -> None:
-    domain = fit_domain(footage(0)[:, :4])
-    clip = footage(2)[:3]
-    other = clip.copy()
-    other[:, 4:] = 100.0
-    assert domain.distance(other) == domain.distance(clip) < domain.threshold
+def test_the_directions_in_which_known_footage_differs_least_can_be_asked_alone() -> None:
+    domain = fit_domain(footage(0), directions=4)
+    usual = np.full((1, 6), 5.0)
+    moved_much, moved_little = usual.copy(), usual.copy()
+    moved_much[0, :2] += 30.0
+    moved_little[0, 2] += 3.0
+    assert domain.whitening.shape == (6, 4)
+    assert domain.distance(moved_much) < domain.threshold < domain.distance(moved_little)
 
 
 def test_one_clip_tells_nothing_about_a_domain() -> None:
