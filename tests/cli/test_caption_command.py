@@ -143,6 +143,7 @@ def test_one_bad_video_ends_with_3_and_the_others_are_captioned(
         (["-f", "srtt"], "srt"),
         (["--beside"], "format"),
         (["--beam", 0], "beam"),
+        (["--retry-failed"], "--retry-failed needs a format"),
     ],
 )
 def test_wrong_usage_ends_with_2(

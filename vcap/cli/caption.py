@@ -114,7 +114,8 @@ def command(
     settings = from_flags("caption", CaptionSettings, given, unless="auto")
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
-    files = open_files(sources, formats or (), folder=output, beside=beside, force=force)
+    places: dict[str, Any] = {"folder": output, "beside": beside, "force": force}
+    files = open_files(sources, formats or (), **places, retry_failed=retry_failed)
     if dry_run:
         told = {"output": files and files.folder, "videos": len(sources)}
         return echo_plan({**settings.model_dump(), **told}, as_json)

@@ -13,12 +13,18 @@ from pydantic import BaseModel, ConfigDict
 
 from vcap.data.records import Caption
 from vcap.engine.caption_files import CaptionFiles
-from vcap.engine.caption_work import CaptionVideos, Manner, Prediction, manner
+from vcap.engine.caption_work import (
+    CaptionVideos,
+    Made,
+    Manner,
+    Prediction,
+    manner,
+    prediction,
+)
 from vcap.engine.executor import Local
 from vcap.engine.fingerprint import digest
 from vcap.engine.inputs import Source, gather, to_items
 from vcap.engine.items import Summary, map_items
-from vcap.engine.lock import hold
 from vcap.engine.outputs import Item
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import InputError, UsageError
@@ -86,14 +92,14 @@ def model_lines() -> list[str]:
     return found
 
 
-def lines(prediction: Mapping[str, Any], name: str = "") -> list[str]:
+def lines(video: Mapping[str, Any], name: str = "") -> list[str]:
     """The captions of a video for eyes, with times where they are about segments."""
     head = f"{name}: " if name else ""
     return [
         head + timed_line(each["start"], each["end"], each["text"])
         if "start" in each
         else head + one_line(each["text"])
-        for each in prediction["captions"]
+        for each in video["captions"]
     ]
 
 
@@ -139,10 +145,6 @@ def caption(
         unit="videos",
         **rules,
     )
-    if files is not None:
-        files.forget([failure.key for failure in summary.failed])
-        with hold(files.folder):
-            files.finish()
     in_order.rest()
     if job.num_far:
         summary.warnings.append(far_warning(captioner, job.num_far, summary.done))
@@ -185,13 +187,13 @@ class InOrder:
         self._files = files
         self._on_result = on_result
 
-    def give(self, item: Item, prediction: Prediction) -> None:
+    def give(self, item: Item, made: Made) -> None:
         """Hand on a new prediction, and before it the old ones that come earlier."""
         while self._next < len(self._keys) and self._keys[self._next] != item.key:
             self._give_old()
         self._next += 1
         if self._on_result is not None:
-            self._on_result(item.key, prediction)
+            self._on_result(item.key, prediction(item.value, made))
 
     def rest(self) -> None:
         """Hand on the old ones that come after the last new one."""
@@ -225,7 +227,7 @@ def caption_video(
     if len(sources) != 1:
         raise UsageError(f"{video} names {len(sources)} videos; use vcap.load_model(...) on each")
     job = CaptionVideos(captioner, how, reporter or Silent())
-    [prediction] = job.work([job.prepare(sources[0])])
-    if isinstance(prediction, InputError):
-        raise prediction
-    return [Caption.model_validate(each) for each in prediction["captions"]]
+    [made] = job.work([job.prepare(sources[0])])
+    if isinstance(made, InputError):
+        raise made
+    return [Caption.model_validate(each) for each in made["captions"]]

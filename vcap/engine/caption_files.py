@@ -1,8 +1,9 @@
 """Caption files in a folder: what they are called, whose they are, and when they are written.
 
-The finished record of a video is kept in `.vcap/captions`; every file of a format is made from it.
-So the files of a finished video can be made in another format without captioning it again, and
-the one file for all videos is put together at the end, in the order of the input.
+What was learnt from a video is kept in `.vcap/captions`; every file of a format is made from that
+and the video's record. So the files of a finished video can be made in another format, or of a
+record that was edited, without captioning it again, and the one file for all videos is put together
+at the end, in the order of the input.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vcap.engine.caption_work import Made, Prediction, prediction
 from vcap.engine.files import ensure_folder, output_errors, sweep, write_atomic
 from vcap.engine.inputs import MEDIA_SUFFIXES, Source
 from vcap.engine.lock import PRIVATE
@@ -31,11 +33,15 @@ Record = Mapping[str, Any]
 
 
 class OwnFiles:
-    """Remembers what vcap wrote, so that nobody else's file and no edit is lost."""
+    """Remembers what vcap wrote, so that nobody else's file and no edit is lost.
 
-    def __init__(self, log_path: Path, force: bool = False) -> None:
+    Files below the folder are remembered by their place in it, so that it can be moved.
+    """
+
+    def __init__(self, folder: Path, force: bool = False) -> None:
         """Read what was written before; with `force` any file may be replaced."""
-        self._log_path = log_path
+        self._folder = folder
+        self._log_path = log_path = folder / PRIVATE / "written.jsonl"
         self._force = force
         self._digests: dict[str, list[str]] = {}  # of all that was ever written to a path
         if log_path.exists():
@@ -49,11 +55,15 @@ class OwnFiles:
             return
         self._digests.setdefault(entry["path"], []).append(entry["digest"])
 
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path)
+
     def is_free(self, path: Path) -> bool:
         """Whether the file may be replaced: absent, or as vcap left it."""
         if self._force or not path.exists():
             return True
-        return path.is_file() and digest(path.read_bytes()) in self._digests.get(str(path), [])
+        known = self._digests.get(self._name(path), [])
+        return path.is_file() and digest(path.read_bytes()) in known
 
     def write(self, path: Path, data: bytes) -> None:
         """Write the file whole; one that was edited since vcap wrote just this is left alone.
@@ -61,7 +71,7 @@ class OwnFiles:
         Raises:
             OutputError: the file is not ours to replace, or cannot be written.
         """
-        known = self._digests.get(str(path), [])
+        known = self._digests.get(self._name(path), [])
         if path.is_file() and digest(path.read_bytes()) == digest(data):
             if digest(data) not in known[-1:]:
                 self._remember(path, data)
@@ -75,8 +85,8 @@ class OwnFiles:
         write_atomic(path, data)
 
     def _remember(self, path: Path, data: bytes) -> None:
-        self._digests.setdefault(str(path), []).append(digest(data))
-        entry = json.dumps({"path": str(path), "digest": digest(data)})
+        self._digests.setdefault(self._name(path), []).append(digest(data))
+        entry = json.dumps({"path": self._name(path), "digest": digest(data)})
         with output_errors(self._log_path), self._log_path.open("ab") as log:
             log.write(f"\n{entry}\n".encode())  # a line of its own, whatever a kill left before
             log.flush()
@@ -105,21 +115,23 @@ def open_files(
     folder: Path | None = None,
     beside: bool = False,
     force: bool = False,
+    retry_failed: bool = False,
 ) -> "CaptionFiles | None":
     """Where captions are to be written; None where no format is asked for.
 
     Args:
         formats: names of formats; `all` is every one of them.
         folder: None for the current one; with `beside` the folder that all videos are below.
+        retry_failed: an earlier run is to be gone on with, whose journal lies with the files.
 
     Raises:
-        UsageError: an unknown format, a folder without one, or a folder and `beside`.
+        UsageError: an unknown format, a folder and `beside`, or what needs a format without one.
     """
     if beside and folder is not None:
         raise UsageError("-o and --beside contradict each other; give one of them")
     if not formats:
-        if beside or folder is not None:
-            flag = "--beside" if beside else f"-o {folder}"
+        if beside or folder is not None or retry_failed:
+            flag = "--beside" if beside else f"-o {folder}" if folder else "--retry-failed"
             raise UsageError(f"{flag} needs a format of the files", hint="-f srt, or -f all")
         return None
     for name in formats:
@@ -181,7 +193,7 @@ def _stem(name: str) -> str:
 
 
 class CaptionFiles:
-    """The output of `caption`: a record a video, and the files made from it."""
+    """The output of `caption`: what was learnt from each video, and the files made from it."""
 
     def __init__(
         self,
@@ -197,7 +209,7 @@ class CaptionFiles:
         self._formats = tuple(formats)
         self._force = force
         self._names = file_names(sources, beside=beside)
-        self._order = [source.id for source in sources]
+        self._sources = {source.id: source for source in sources}
         self._records = folder / PRIVATE / "captions"
         self._kept: set[str] = set()
         self._own: OwnFiles | None = None
@@ -206,7 +218,7 @@ class CaptionFiles:
     def own(self) -> OwnFiles:
         """What vcap wrote here before; read when the folder is locked."""
         if self._own is None:
-            self._own = OwnFiles(self.folder / PRIVATE / "written.jsonl", self._force)
+            self._own = OwnFiles(self.folder, self._force)
         return self._own
 
     def plan(self, items: Sequence[Item], done: IsDone) -> Units:
@@ -214,21 +226,23 @@ class CaptionFiles:
         sweep(self._records)
         units = one_by_one(items, done)
         to_do = {item.key for unit in units for item in unit}
-        self._kept = {key for key in self._order if key not in to_do and self._path(key).is_file()}
-        targets = [path for key in self._order if key in to_do for path in self.paths(key)]
+        self._kept = {
+            key for key in self._sources if key not in to_do and self._path(key).is_file()
+        }
+        targets = [path for key in self._sources if key in to_do for path in self.paths(key)]
         targets += [self.joined_path] if JOINED in self._formats and to_do else []
         foreign = [path for path in targets if not self.own.is_free(path)]
         if foreign:
             raise not_ours(foreign)
         return units
 
-    def write(self, item: Item, result: Record) -> list[Item]:
-        """Keep the record and write its files; the item is then done."""
+    def write(self, item: Item, result: Made) -> list[Item]:
+        """Keep what was learnt from a video and write its files; the item is then done."""
         path = self._path(item.key)
         ensure_folder(path.parent)
         write_atomic(path, json.dumps(result).encode())
         self._kept.add(item.key)
-        self._write_files(item.key, result)
+        self._write_files(item.key, prediction(self._sources[item.key], result))
         return [item]
 
     def flush(self) -> list[Item]:
@@ -236,26 +250,25 @@ class CaptionFiles:
         return []
 
     def files(self, item: Item) -> tuple[str, ...]:
-        """The kept record of a video; without it the video is done again."""
+        """What is kept of a video; without it the video is done again."""
         return (str(self._path(item.key).relative_to(self.folder)),)
 
     def is_kept(self, key: str) -> bool:
         """Whether the captions of a video are here and belong to this run's input."""
         return key in self._kept
 
-    def record(self, key: str) -> dict[str, Any]:
-        """The kept captions of a video."""
-        record: dict[str, Any] = json.loads(self._path(key).read_bytes())
-        return record
+    def record(self, key: str) -> Prediction:
+        """The record of a video with the captions that are kept of it."""
+        return prediction(self._sources[key], json.loads(self._path(key).read_bytes()))
 
-    def forget(self, keys: Sequence[str]) -> None:
-        """Leave out videos that failed, whatever is kept of them from before."""
-        self._kept.difference_update(keys)
+    def forget(self, key: str) -> None:
+        """Leave out a video that failed, whatever is kept of it from before."""
+        self._kept.discard(key)
 
     def finish(self) -> None:
         """Make what is missing of finished videos, and the file that holds them all."""
         lines = []
-        for key in self._order:
+        for key in self._sources:
             if key in self._kept:
                 record = self.record(key)
                 self._write_files(key, record)

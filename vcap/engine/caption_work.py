@@ -3,7 +3,7 @@
 Shapes: T frames, D feature width.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vcap.models.generation import GenerationSettings
     from vcap.video.parts import Part
 
+Made = dict[str, Any]  # what is learnt from a video: captions, model, duration, warnings
 Prediction = dict[str, Any]
 
 
@@ -113,8 +114,8 @@ class CaptionVideos:
         sampler, size = self._captioner.sampler, self._captioner.encoder.size
         return Prepared(source, cutter, start(partial(part_chunks, source, sampler, cutter, size)))
 
-    def work(self, prepared: list[Prepared]) -> list[Prediction | InputError]:
-        """A prediction for each video; all their segments are captioned together."""
+    def work(self, prepared: list[Prepared]) -> list[Made | InputError]:
+        """What is learnt from each video; all their segments are captioned together."""
         clips: list[list[Clip] | InputError] = []
         for each in prepared:
             try:
@@ -126,13 +127,13 @@ class CaptionVideos:
         good = [own for own in clips if not isinstance(own, InputError)]
         features = [clip.features for own in good for clip in own]
         made = iter(self._captioner.generate(features, self._generation()))
-        results: list[Prediction | InputError] = []
+        results: list[Made | InputError] = []
         for each, own in zip(prepared, clips, strict=True):
             if isinstance(own, InputError):
                 results.append(own)
                 continue
             captions = [_caption(clip.segment, next(made)[0], each.source) for clip in own]
-            results.append(self._prediction(each, captions))
+            results.append(self._made(each, captions))
             self.num_far += self._is_far(own)
         return results
 
@@ -169,19 +170,29 @@ class CaptionVideos:
             return False
         return any(self._captioner.distance(clip.features.features) > limit for clip in clips)
 
-    def _prediction(self, prepared: Prepared, captions: list[Caption]) -> Prediction:
-        """The record of the video with captions in the place of what was known of it."""
-        source = prepared.source
-        seconds = round(prepared.cutter.duration, 3)
-        record = source.record.model_copy(
-            update={
-                "path": str(source.path),
-                "duration": source.record.duration or seconds or None,
-                "captions": captions,
-            }
-        )
+    def _made(self, prepared: Prepared, captions: list[Caption]) -> Made:
+        duration = round(prepared.cutter.duration, 3)
         warnings = {"warnings": prepared.chunks.warnings} if prepared.chunks.warnings else {}
-        return {**record.dump(), "model": self._captioner.name, **warnings}
+        return {
+            "captions": [caption.dump() for caption in captions],
+            "model": self._captioner.name,
+            **({"duration": duration} if duration else {}),
+            **warnings,
+        }
+
+
+def prediction(source: Source, made: Mapping[str, Any]) -> Prediction:
+    """The record of a video with captions in the place of what was known of it.
+
+    The record is that of this run, also where the captions are those of an earlier one.
+    """
+    captions = [Caption.model_validate(each) for each in made["captions"]]
+    duration = source.record.duration or made.get("duration")
+    record = source.record.model_copy(
+        update={"path": str(source.path), "duration": duration, "captions": captions}
+    )
+    warnings = {"warnings": made["warnings"]} if "warnings" in made else {}
+    return {**record.dump(), "model": made["model"], **warnings}
 
 
 def _caption(segment: Segment | None, best: Any, source: Source) -> Caption:

@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 
 from tests.small_videos import ColourCaptioner, Search, make_video
 from vcap.data.records import Record
+from vcap.engine import items
 from vcap.engine.caption import caption
-from vcap.engine.caption_files import OwnFiles, file_names, open_files, shared_folder
+from vcap.engine.caption_files import (
+    CaptionFiles,
+    OwnFiles,
+    file_names,
+    open_files,
+    shared_folder,
+)
 from vcap.engine.caption_work import manner
 from vcap.engine.inputs import Source, gather
 from vcap.engine.items import Summary
+from vcap.engine.lock import hold
 from vcap.errors import OutputError, UsageError
 
 Run = Callable[..., Summary]
@@ -99,6 +107,7 @@ def test_the_journal_of_files_beside_videos_is_where_all_of_them_are_below() -> 
         ({"formats": ["srtt"]}, "srt"),
         ({"formats": [], "folder": Path("out")}, "-o out"),
         ({"formats": [], "beside": True}, "--beside"),
+        ({"formats": [], "retry_failed": True}, "--retry-failed needs"),
         ({"formats": ["srt"], "folder": Path("out"), "beside": True}, "contradict"),
     ],
 )
@@ -126,13 +135,21 @@ def videos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    """A folder that a run has begun to write to."""
+    (tmp_path / "own" / ".vcap").mkdir(parents=True)
+    return tmp_path / "own"
+
+
+@pytest.fixture
 def run(videos: Path, tmp_path: Path) -> Run:
     """Caption the videos into files; `captioner.calls` of the fixture says what was computed."""
 
     def call(*formats: str, captioner: Any = None, **options: Any) -> Summary:
         sources = options.pop("sources", None) or gather([str(videos)])
         force = options.get("force", False)
-        files = open_files(sources, formats, folder=tmp_path / "out", force=force)
+        folder = options.pop("folder", tmp_path / "out")
+        files = open_files(sources, formats, folder=folder, force=force)
         return caption(sources, captioner or ColourCaptioner(), manner(), files=files, **options)
 
     return call
@@ -243,22 +260,94 @@ def test_old_predictions_are_handed_on_in_the_order_of_the_input(run: Run, video
 
 
 def test_a_file_is_still_known_after_a_kill_between_its_entry_and_its_content(
-    tmp_path: Path,
+    own_folder: Path,
 ) -> None:
-    log, path = tmp_path / "log", tmp_path / "a.txt"
-    OwnFiles(log).write(path, b"old")
-    OwnFiles(log)._remember(path, b"new")  # killed here
-    after = OwnFiles(log)
+    path = own_folder / "a.txt"
+    OwnFiles(own_folder).write(path, b"old")
+    OwnFiles(own_folder)._remember(path, b"new")  # killed here
+    after = OwnFiles(own_folder)
     assert after.is_free(path)
     after.write(path, b"new")
     assert path.read_bytes() == b"new"
 
 
-def test_a_torn_line_of_the_log_hides_no_other(tmp_path: Path) -> None:
-    log, path = tmp_path / "log", tmp_path / "a.txt"
-    OwnFiles(log).write(path, b"old")
-    with log.open("ab") as stream:
+def test_a_torn_line_of_the_log_hides_no_other(own_folder: Path) -> None:
+    path = own_folder / "a.txt"
+    OwnFiles(own_folder).write(path, b"old")
+    with (own_folder / ".vcap" / "written.jsonl").open("ab") as stream:
         stream.write(b'{"path": "b.t')
-    OwnFiles(log).write(tmp_path / "c.txt", b"more")
-    assert OwnFiles(log).is_free(path)
-    assert OwnFiles(log).is_free(tmp_path / "c.txt")
+    OwnFiles(own_folder).write(own_folder / "c.txt", b"more")
+    assert OwnFiles(own_folder).is_free(path)
+    assert OwnFiles(own_folder).is_free(own_folder / "c.txt")
+
+
+def test_a_folder_that_was_renamed_still_knows_its_files_and_those_elsewhere(
+    own_folder: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere" / "b.srt"
+    for path in (own_folder / "x" / "a.srt", elsewhere):
+        OwnFiles(own_folder).write(path, b"words")
+    moved = own_folder.rename(tmp_path / "moved")
+    assert OwnFiles(moved).is_free(moved / "x" / "a.srt")
+    assert OwnFiles(moved).is_free(elsewhere)
+    (moved / "x" / "a.srt").write_text("better words")
+    assert not OwnFiles(moved).is_free(moved / "x" / "a.srt")
+
+
+def test_after_the_folder_was_renamed_a_new_video_is_added_to_its_files(
+    run: Run, videos: Path, tmp_path: Path
+) -> None:
+    run("txt", "jsonl")
+    (tmp_path / "out").rename(tmp_path / "renamed")
+    make_video(videos / "3.mp4", 3)
+    summary = run("txt", "jsonl", folder=tmp_path / "renamed")
+    assert (summary.done, summary.skipped) == (1, 3)
+    assert len((tmp_path / "renamed" / "captions.jsonl").read_text().splitlines()) == 4
+
+
+def test_captions_that_are_kept_go_with_the_record_as_it_is_now(
+    run: Run, videos: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+
+    def records(**more: Any) -> list[Source]:
+        record = {"id": "v", "path": str(videos / "0.mp4"), **more}
+        manifest.write_text(json.dumps(record))
+        return gather([str(manifest)])
+
+    run("json", "jsonl", sources=records(split="train", meta={"a": 1}))
+    [old] = (json.loads(p.read_text()) for p in (tmp_path / "out").glob("*.json"))
+    captioner, said = ColourCaptioner(), {}
+    moved = (videos / "0.mp4").rename(videos / "moved.mp4")
+    summary = run(
+        *("json", "jsonl"),
+        sources=records(split="test", own=2, path=str(moved)),
+        captioner=captioner,
+        on_result=said.__setitem__,
+    )
+    assert (summary.skipped, captioner.calls) == (1, [])
+    now = json.loads((tmp_path / "out" / "v.json").read_text())
+    assert (now["split"], now["own"], now["path"]) == ("test", 2, str(moved))
+    assert "meta" not in now
+    assert now["captions"] == old["captions"]
+    assert said == {"v": now}
+    assert json.loads((tmp_path / "out" / "captions.jsonl").read_text()) == now
+
+
+def test_one_lock_is_held_until_all_files_are_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    finish = CaptionFiles.finish
+
+    def finish_alone(files: CaptionFiles) -> None:
+        with pytest.raises(OutputError, match="in use"), hold(files.folder):
+            pass
+        finish(files)
+
+    real = items.hold
+    monkeypatch.setattr(items, "hold", lambda folder: taken.append(folder) or real(folder))
+    monkeypatch.setattr(CaptionFiles, "finish", finish_alone)
+    run("jsonl")
+    assert taken == [tmp_path / "out"]
+    assert (tmp_path / "out" / "captions.jsonl").is_file()
