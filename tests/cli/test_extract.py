@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,92 @@ def test_one_bad_video_of_two_costs_only_itself(vcap: Any, tmp_path: Path, clip:
     assert closing == "videos: 1 done, 1 failed"
     assert [row["success"] for row in table(out)] == ["true", "false"]
     assert not (out / "text.mp4").exists()
+
+
+def test_the_table_keeps_earlier_videos_whose_folders_are_still_there(
+    vcap: Any, tmp_path: Path, clip: Path
+) -> None:
+    out, lost = tmp_path / "out", tmp_path / "lost.mp4"
+    lost.write_bytes(clip.read_bytes())
+    vcap("extract", clip, lost, tmp_path / "gone.mp4", "-o", out, "--frames", 1)
+    assert [row["id"] for row in table(out)] == ["clip.mp4", "lost.mp4", "gone.mp4"]
+    shutil.rmtree(out / "lost.mp4")
+    result = vcap("extract", "sample", "-o", out, "--frames", 2)
+    assert result.stdout == f"{out / 'sample.mp4'}\t2\n"
+    assert [(row["id"], row["frames"]) for row in table(out)] == [
+        ("sample.mp4", "2"),
+        ("clip.mp4", "1"),
+    ]
+
+
+def test_the_table_is_written_before_another_run_may_begin(
+    vcap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vcap.engine import extract
+    from vcap.engine.lock import hold
+    from vcap.errors import OutputError
+
+    written = extract.table
+
+    def is_locked(rows: Any) -> str:
+        with pytest.raises(OutputError, match="in use"), hold(tmp_path):
+            pass
+        return written(rows)
+
+    monkeypatch.setattr(extract, "table", is_locked)
+    assert vcap("extract", "sample", "-o", tmp_path, "--frames", 1).exit_code == 0
+    assert [row["id"] for row in table(tmp_path)] == ["sample.mp4"]
+
+
+def test_with_checksums_a_copy_of_later_date_is_the_same_video(
+    vcap: Any, tmp_path: Path, clip: Path
+) -> None:
+    words = ["extract", clip, "-o", tmp_path / "out", "--frames", 1, "--checksum"]
+    assert vcap(*words).exit_code == 0
+    os.utime(clip, ns=(5, 5))
+    assert "nothing to do" in vcap(*words).stderr
+    clip.write_bytes(clip.read_bytes() + b"more")
+    assert vcap(*words).stderr == "videos: 1 done\n"
+
+
+@pytest.fixture
+def two_streams(tmp_path: Path) -> Path:
+    """A video of a dark stream of 64 pixels, and of a bright one of 32."""
+    import av
+
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = []
+        for side in (64, 32):
+            stream = container.add_stream("ffv1", rate=10)
+            stream.width = stream.height = side
+            stream.pix_fmt = "yuv420p"
+            streams.append((stream, np.full((side, side, 3), 255 if side == 32 else 0, np.uint8)))
+        for _ in range(10):
+            for stream, pixels in streams:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        for stream, _ in streams:
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("rule", [["--frames", 1], ["--scenes"]])
+def test_another_video_stream_can_be_asked_for(
+    vcap: Any, tmp_path: Path, two_streams: Path, rule: list[object]
+) -> None:
+    words = ["extract", two_streams, "-o", tmp_path / "out", *rule, "--format", "png"]
+    for more, side, grey in (([], 64, 0), (["--stream", 1], 32, 255)):
+        result = vcap(*words, *more)
+        assert (result.exit_code, result.stderr) == (0, "videos: 1 done\n")
+        with Image.open(tmp_path / "out" / "two.mkv" / "000001.png") as picture:
+            assert picture.size == (side, side)
+            assert abs(np.asarray(picture).mean() - grey) < 3
+
+
+def test_a_stream_that_is_not_there_is_named(vcap: Any, tmp_path: Path) -> None:
+    result = vcap("extract", "sample", "-o", tmp_path / "out", "--stream", 7)
+    assert result.exit_code == 4
+    assert "stream 7" in result.stderr
 
 
 def test_stop_on_error_stops_at_the_first_bad_video(vcap: Any, tmp_path: Path, clip: Path) -> None:

@@ -46,7 +46,9 @@ def command(
     format: Format = "jpg",
     include: options.Include = None,
     exclude: options.Exclude = None,
+    stream: options.Stream = None,
     limit: options.Limit = None,
+    checksum: options.Checksum = False,
     force: options.Force = False,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
@@ -67,7 +69,7 @@ def command(
     from vcap.engine.reporter import make_reporter
     from vcap.engine.run import listen
 
-    wish = Wish(choose(fps, frames, scenes), size, format)
+    wish = Wish(choose(fps, frames, scenes), size, format, stream)
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     sources = not_made_here(sources, output)
@@ -82,6 +84,7 @@ def command(
             reporter=reporter,
             workers=workers,
             force=force,
+            checksum=checksum,
             stop=stop,
             on_error=on_error,
             max_errors=max_errors,

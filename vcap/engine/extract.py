@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,13 @@ class Wish:
         frames: a sampler's text such as `fps 5`, or `scenes` for the middle of each shot.
         size: `224` for the short side, `320x240` for both sides, None for the size as shown.
         format: `jpg`, `png` or `webp`.
+        stream: number of the video stream in each file; None for the best.
     """
 
     frames: str
     size: str | None = None
     format: str = "jpg"
+    stream: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense, before any video is looked for."""
@@ -140,18 +142,17 @@ class Frames:
         from vcap.video.parts import iter_parts
         from vcap.video.sample import Sampler
 
-        path, segment = source.path, source.segment
+        path, size, stream = source.path, self.size, self.wish.stream
+        told: dict[str, Any] = {"segment": source.segment, "on_warning": on_warning}
         if self.sampler is not None:
-            for _, pixels in iter_frames(
-                path, self.sampler, segment=segment, size=self.size, on_warning=on_warning
-            ):
+            for _, pixels in iter_frames(path, self.sampler, size=size, stream=stream, **told):
                 yield pixels
             return
         from vcap.video.scenes import find_scenes
 
-        scenes = find_scenes(path, segment=segment, on_warning=on_warning)
+        scenes = find_scenes(path, stream=stream, **told)
         middle = Sampler("uniform", 1)
-        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=self.size):
+        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=size, stream=stream):
             yield frames.pixels[0]
 
 
@@ -163,6 +164,7 @@ class FramesOutput:
         self.force = force
         self.parts_dir = folder / f".vcap-{secrets.token_hex(8)}.part"
         self.ours = folder / ".vcap" / "folders"
+        self.items: Sequence[Item] = ()
 
     def path(self, item: Item) -> Path:
         """Where the frames of an item are."""
@@ -186,7 +188,9 @@ class FramesOutput:
                     f"{path} is there already and vcap did not make it",
                     hint="the same command with --force, or another folder after -o",
                 )
-        self._remember(SUMMARY)
+        if SUMMARY not in ours:
+            self._remember(SUMMARY)
+        self.items = items
         return units
 
     def made(self) -> set[str]:
@@ -218,6 +222,13 @@ class FramesOutput:
         """The folder of an item."""
         return (self.path(item).name,)
 
+    def finish(self) -> None:
+        """Write the table: the videos of this run, then earlier ones whose folders are there."""
+        from vcap.engine.files import write_atomic
+
+        text = table([*results(self.items, self.folder), *earlier(self.items, self.folder)])
+        write_atomic(self.folder / SUMMARY, text.encode("utf-8", "surrogateescape"))
+
 
 def not_made_here(sources: "Sequence[Source]", folder: Path) -> "list[Source]":
     """Leave out frames that an earlier run wrote into the folder, where it lies in the input."""
@@ -234,6 +245,7 @@ def extract(
     reporter: "Reporter",
     workers: int | None = None,
     force: bool = False,
+    checksum: bool = False,
     stop: "StopRequest | None" = None,
     **errors: Any,
 ) -> "Summary":
@@ -241,6 +253,7 @@ def extract(
 
     Args:
         sources: the videos.
+        checksum: tell inputs by their content, not by size and time.
         errors: `on_error`, `max_errors` and `retry_failed` of `map_items`.
 
     Raises:
@@ -248,7 +261,7 @@ def extract(
         OutputError: the folder cannot be written, or a folder there is not ours.
     """
     from vcap.engine.executor import Local
-    from vcap.engine.files import ensure_folder, write_atomic
+    from vcap.engine.files import ensure_folder
     from vcap.engine.fingerprint import digest
     from vcap.engine.inputs import to_items
     from vcap.engine.items import map_items
@@ -256,20 +269,19 @@ def extract(
     output = FramesOutput(folder, force)
     work = Frames(wish, output.parts_dir)
     ensure_folder(folder)
-    items = to_items(sources)
 
     def warn(item: Item, result: Extracted) -> None:
         for warning in result.warnings:
             reporter.warn(f"{item.key}: {warning}")
 
     try:
-        summary = map_items(
-            items,
+        return map_items(
+            to_items(sources, checksum=checksum),
             None,
             prepare=work,
             output=output,
             executor=Local(workers or os.cpu_count() or 1),
-            fingerprint=digest({"frames": wish.frames, "size": wish.size, "format": wish.format}),
+            fingerprint=digest(asdict(wish)),
             force=force,
             reporter=reporter,
             stop=stop,
@@ -280,9 +292,6 @@ def extract(
         )
     finally:
         shutil.rmtree(output.parts_dir, ignore_errors=True)
-    text = table(results(items, folder))
-    write_atomic(folder / SUMMARY, text.encode("utf-8", "surrogateescape"))
-    return summary
 
 
 @dataclass(frozen=True)
@@ -314,6 +323,16 @@ def results(items: Sequence[Item], folder: Path) -> list[Result]:
         elif entry is not None:
             found.append(Result(item.key, path, 0, entry.reason or entry.status))
     return found
+
+
+def earlier(items: Sequence[Item], folder: Path) -> list[Result]:
+    """How other videos of earlier runs went, where a folder of theirs is still there."""
+    from vcap.engine.journal import Journal
+
+    now = {item.key for item in items}
+    entries = Journal.read(folder).entries()
+    others = [Item(entry.key, None) for entry in entries if entry.key not in now]
+    return [result for result in results(others, folder) if result.path.is_dir()]
 
 
 def table(rows: Sequence[Result]) -> str:

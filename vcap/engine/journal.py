@@ -100,6 +100,10 @@ class Journal:
         """The last entry of a key."""
         return self._entries.get(key)
 
+    def entries(self) -> list[Entry]:
+        """The last entry of every key, in the order in which the keys first came."""
+        return list(self._entries.values())
+
     def done(self, key: str, identity: Mapping[str, Any], fingerprint: str) -> bool:
         """Whether the item was done from the same input with the same settings."""
         entry = self._entries.get(key)

@@ -48,6 +48,10 @@ def test_the_last_line_of_a_key_counts(journal: Journal, tmp_path: Path) -> None
     journal.append([Entry("b", "done")])
     again = reopened(tmp_path)
     assert not again.done("a", {}, "") and again.done("b", {}, "")
+    assert [(entry.key, entry.status) for entry in again.entries()] == [
+        ("a", "failed"),
+        ("b", "done"),
+    ]
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
