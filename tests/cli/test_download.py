@@ -6,10 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from vcap.engine.download import Plan
+from vcap.engine.summary import Failure, Summary
 
 SMALL = ("download", "shapes:clips", "--limit", 2, "--workers", 1)
 
@@ -128,6 +132,35 @@ def test_all_of_shapes_is_every_subset(vcap: Any, tmp_path: Path) -> None:
     result = vcap("download", "shapes", "-o", tmp_path, "--dry-run", "--json")
     names = [json.loads(line)["dataset"] for line in result.stdout.splitlines()]
     assert names == [f"shapes:{s}" for s in ("frames", "clips", "stories", "recall", "needles")]
+
+
+FAILED = Summary(done=1, failed=[Failure("frames-train-000001", "no luck", "VideoError")])
+
+
+@pytest.mark.parametrize(
+    ("first", "code", "names", "closing"),
+    [
+        (FAILED, 3, 5, "videos: 9 done, 1 failed"),
+        (replace(FAILED, stopped=True), 3, 1, "videos: 1 done, 1 failed, stopped"),
+        (Summary(done=1, signal=signal.SIGINT), 130, 0, "videos: 1 done, interrupted"),
+    ],
+)
+def test_a_video_that_fails_does_not_keep_the_other_subsets_from_coming(
+    vcap: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    first: Summary,
+    code: int,
+    names: int,
+    closing: str,
+) -> None:
+    def instead(one: Plan, **_: object) -> Summary:
+        return first if one.subset == "frames" else Summary(done=2)
+
+    monkeypatch.setattr("vcap.engine.download.download", instead)
+    result = vcap("download", "shapes", "-o", tmp_path)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (code, names)
+    assert result.stderr.splitlines()[0] == closing
 
 
 @pytest.mark.parametrize(

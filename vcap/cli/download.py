@@ -58,13 +58,14 @@ def command(
     from vcap.engine.download import download, plan, records
     from vcap.engine.reporter import make_reporter
     from vcap.engine.run import listen
+    from vcap.engine.summary import Summary
 
     plans = plan(dataset, output, splits=split or (), limit=limit, seed=seed)
     if dry_run:
         for one in plans:
             echo_plan(one.settings(), as_json)
         return
-    reporter = make_reporter(quiet, verbose)
+    reporter, total = make_reporter(quiet, verbose), Summary()
     with listen(reporter) as stop:
         for one in plans:
             summary = download(
@@ -83,4 +84,7 @@ def command(
                     echo_json(record.model_copy(update={"path": path}).dump())
             elif not summary.interrupted:
                 typer.echo(one.manifest_path)
-            conclude(summary, f"videos of {one.subset}", quiet)
+            total += summary
+            if total.interrupted or total.stopped:
+                break
+    conclude(total, "videos", quiet)

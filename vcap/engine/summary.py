@@ -56,6 +56,18 @@ class Summary:
             return 0
         return 3 if self.done or self.skipped or self.stopped else 4
 
+    def __add__(self, later: "Summary") -> "Summary":
+        """Both together, as of one run."""
+        return Summary(
+            self.done + later.done,
+            self.skipped + later.skipped,
+            self.failed + later.failed,
+            self.bugs + later.bugs,
+            later.signal if self.signal is None else self.signal,
+            self.stopped or later.stopped,
+            self.warnings + later.warnings,
+        )
+
     def __str__(self) -> str:
         """`12 done, 3 done before, 1 failed`."""
         parts = [f"{self.done} done"]
