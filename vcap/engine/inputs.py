@@ -1,7 +1,7 @@
 """What the user named, as a list of sources: files, folders, manifests and lists on stdin."""
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -117,16 +117,27 @@ def _from_folder(folder: Path) -> list[Source]:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Paths of videos and images below a folder, as they stand in ids."""
+    """Paths of videos and images below a folder, as they stand in ids.
+
+    Links to folders are followed after all else, and no folder is entered twice.
+    """
 
     def unreadable(error: OSError) -> None:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
 
-    for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in MEDIA_SUFFIXES:
-                yield (Path(place) / name).relative_to(folder).as_posix()
+    waiting, seen = deque([folder]), set[str]()
+    while waiting:
+        for place, folders, files in os.walk(waiting.popleft(), onerror=unreadable):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if os.path.realpath(place) in seen:
+                folders.clear()
+                continue
+            seen.add(os.path.realpath(place))
+            paths = [Path(place, name) for name in folders]
+            waiting += [path for path in paths if path.is_symlink()]
+            for name in files:
+                if not name.startswith(".") and Path(name).suffix.lower() in MEDIA_SUFFIXES:
+                    yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 def _from_stdin(stdin: TextIO | None) -> list[Source]:

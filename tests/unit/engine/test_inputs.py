@@ -49,6 +49,22 @@ def test_a_folder_is_walked_in_the_order_of_names_without_what_is_hidden(here: P
     assert [source.record.media for source in sources] == ["video"] * 4 + ["image"]
 
 
+def test_links_to_folders_are_followed_once_and_never_in_a_circle(here: Path) -> None:
+    (here / "d" / "a_link").symlink_to(here / "e")
+    (here / "d" / "s" / "again").symlink_to("../../e")
+    (here / "d" / "loop").symlink_to(here / "d")
+    (here / "d" / "own").symlink_to("s")
+    (here / "d" / ".hidden").symlink_to(here / "e")
+    (here / "e" / "up").symlink_to("..")
+    (here / "d" / "broken").symlink_to("nowhere")
+    assert ids(gather(["d"], exclude=["a.*"])) == [
+        "a_link/b.mp4",
+        "a_link/up/x.mkv",
+        "b.mp4",
+        "s/p.PNG",
+    ]
+
+
 def test_files_of_one_name_have_their_path_as_id(here: Path) -> None:
     assert ids(gather(["d/b.mp4", "e/b.mp4", "x.mkv"])) == ["d/b.mp4", "e/b.mp4", "x.mkv"]
     assert ids(gather(["d", "e"]))[2] == "d/b.mp4"
