@@ -68,7 +68,8 @@ class PrefixOptions:
         aux_until: share of the training after which it is gone.
         aux_frames: ask the frames that the mapper reads for the slots too, not the prefix alone.
         feature_noise: noise on training features, in their standard deviations.
-        domain_width: numbers at the start of a feature that tell known from unknown clips; 0: all.
+        domain_directions: how many directions, in which training clips differ least, tell known
+            from unknown clips; 0: all.
         max_length: most tokens of a generated caption.
     """
 
@@ -82,7 +83,7 @@ class PrefixOptions:
     aux_until: Amount = 0.5
     aux_frames: bool = False
     feature_noise: Amount = 0.0
-    domain_width: Whole = 0
+    domain_directions: Whole = 0
     max_length: Count = 40
 
 
@@ -330,8 +331,8 @@ class PrefixMethod:
 
     def _domain(self) -> Domain:
         """Where training clips lie; the threshold lets clips pass that were not trained on."""
-        width = self.options.domain_width or self.train_part.features.width
-        domain = fit_domain(self.train_part.features.clip_means()[:, :width])
+        pooled = self.train_part.features.clip_means()  # [N, D]
+        domain = fit_domain(pooled, directions=self.options.domain_directions)
         if self.val_part is None:
             return domain
         held_out = [domain.distance(row[None]) for row in self.val_part.features.clip_means()]

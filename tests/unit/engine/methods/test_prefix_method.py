@@ -222,14 +222,14 @@ def test_noise_moves_training_features_and_no_others(tmp_path: Path) -> None:
 
 
 def test_clips_unlike_the_training_clips_lie_beyond_the_threshold(tmp_path: Path) -> None:
-    for width in (0, 6):
-        one = method(tmp_path, options={"domain_width": width})
+    for directions in (0, 6):
+        one = method(tmp_path, options={"domain_directions": directions})
         domain = one._domain()
         assert one.val_part is not None
         held_out = [domain.distance(row[None]) for row in one.val_part.features.clip_means()]
         assert max(held_out) <= domain.threshold
         assert domain.distance(np.full((3, WIDTH), 8.0)) > domain.threshold
-        assert domain.mean.shape == (width or WIDTH,)
+        assert domain.whitening.shape == (WIDTH, directions or WIDTH)
 
 
 def test_a_captioner_starts_from_a_trained_language_model(tmp_path: Path) -> None:
