@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,9 @@ HEAVY = ["torch", "torchvision", "open_clip", "transformers", "faiss", "av", "nu
 
 @pytest.fixture
 def failing(vcap: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run `vcap doctor` with a body that raises; gives the result."""
+    """Run `vcap doctor` (or another) with a body that raises; gives the result."""
 
-    def run(error: BaseException, *arguments: str) -> Any:
+    def run(error: BaseException, *arguments: str, name: str = "doctor") -> Any:
         def command(verbose: bool = False) -> None:
             """Fail."""
             raise error
@@ -39,7 +41,7 @@ def failing(vcap: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
         module = types.SimpleNamespace(command=command)
         monkeypatch.setattr(command_module, "import_module", lambda name: module)
-        return vcap("doctor", *arguments)
+        return vcap(name, *arguments)
 
     return run
 
@@ -164,10 +166,15 @@ def test_a_full_disk_is_an_output_failure(failing: Any) -> None:
     assert result.stderr == "error: cannot write out/store.json: No space left on device\n"
 
 
-def test_memory_that_is_used_up_names_a_smaller_batch(failing: Any) -> None:
-    result = failing(MemoryError())
+@pytest.mark.parametrize("name", program.COMMANDS)
+def test_memory_that_is_used_up_names_a_smaller_batch_where_there_are_any(
+    failing: Any, name: str
+) -> None:
+    is_batched = "batch_size" in signature(import_module(f"vcap.cli.{name}").command).parameters
+    result = failing(MemoryError(), name=name)
     assert result.exit_code == 6
-    assert result.stderr == "error: memory is used up\n  try: vcap doctor --batch-size 1\n"
+    hint = f"  try: vcap {name} --batch-size 1\n" if is_batched else ""
+    assert result.stderr == f"error: memory is used up\n{hint}"
 
 
 def test_a_device_out_of_memory_is_a_device_failure(failing: Any) -> None:
@@ -208,6 +215,21 @@ def test_verbose_shows_the_traceback_of_our_own_bug(failing: Any) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Traceback (most recent call last)")
     assert result.stderr.endswith("error: a bug in vcap: ZeroDivisionError: division by zero\n")
+
+
+@pytest.mark.parametrize("name", program.COMMANDS)
+def test_a_working_folder_that_was_deleted_is_told_and_help_still_there(
+    vcap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    needed = {"doctor": [], "train": ["lm", "-o", "run"]}.get(name, ["sample", "-o", "out"])
+    result = vcap(name, *needed)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert result.stderr == "error: the working folder was deleted\n  try: cd\n"
+    assert vcap(name, "--help").exit_code == 0
 
 
 def test_a_closed_pipe_ends_without_a_word() -> None:

@@ -1,10 +1,13 @@
 """One command: imported when it is run, with help that groups its options."""
 
+import os
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
+
+from vcap.errors import InputError
 
 
 class Command(TyperCommand):
@@ -20,6 +23,14 @@ class Command(TyperCommand):
             ctx.set_parameter_source(param.name, source)
         ctx._opt_prefixes.update({"-", "--"})
         return list(ctx.args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run, but not from a folder that was deleted, where libraries end without a word."""
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            raise InputError("the working folder was deleted", hint="cd") from None
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Arguments, the command's own options, then one section a panel."""
