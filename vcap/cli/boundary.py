@@ -20,6 +20,7 @@ from vcap.errors import DeviceError, OutputError, UsageError, VcapError
 
 BUG, INTERRUPTED, CLOSED_PIPE = 1, 130, 141
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+BATCHED = ("caption", "encode")  # the commands that have --batch-size
 PHRASES = {"Value error, ": "", "Input should be": "must be"}  # pydantic's, in the house's words
 
 command_line: ContextVar[tuple[str, ...]] = ContextVar("command_line", default=())
@@ -75,7 +76,8 @@ def as_known(error: BaseException, words: Sequence[str]) -> VcapError | None:
         return wrong_usage(error, words)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         place = "memory" if isinstance(error, MemoryError) else "the memory of the device"
-        return DeviceError(f"{place} is used up", hint=pasteable("--batch-size", "1"))
+        hint = pasteable("--batch-size", "1") if words and words[0] in BATCHED else None
+        return DeviceError(f"{place} is used up", hint=hint)
     if isinstance(error, OSError) and error.errno in FULL:
         where = f" {error.filename}" if error.filename else ""
         return OutputError(f"cannot write{where}: {error.strerror}")
