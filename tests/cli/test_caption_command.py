@@ -215,3 +215,14 @@ def test_every_real_and_broken_video_is_captioned_or_named(
     assert {line.split(": ")[1] for line in failed} == hopeless
     for name in ("truncated.avi", "truncated.webm", "truncated_moov_first.mp4"):
         assert predictions[f"broken/{name}"]["warnings"]
+
+
+@pytest.mark.media
+def test_a_stream_that_is_no_video_is_named_with_those_that_are(
+    vcap: Any, captioner: ColourCaptioner, media_root: Path
+) -> None:
+    video = media_root / "nasa_13013.mp4"
+    result = vcap("caption", video, "--stream", 1)
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "stream 1 is no video; video streams: 0, 3" in result.stderr
+    assert vcap("caption", video, "--stream", 0, "-q").exit_code == 0

@@ -166,6 +166,17 @@ def test_lines_of_a_text_file_become_rows_in_their_order(
     assert "nothing to do" in again.stderr
 
 
+def test_a_byte_order_mark_is_no_part_of_a_sentence(
+    vcap: Any, asked: list[Any], tmp_path: Path
+) -> None:
+    marked = b"\xef\xbb\xbf" + b'{"id": "a", "path": "a.mp4", "captions": [{"text": "a dog"}]}\n'
+    (tmp_path / "records.txt").write_bytes(marked)
+    for words, stdin in ((tmp_path / "records.txt", None), ("-", marked.decode())):
+        result = vcap("encode", words, "--text", "-o", tmp_path / "s", "--json", stdin=stdin)
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["id"] == "a"
+
+
 def test_texts_do_not_go_into_a_store_of_videos(
     vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
 ) -> None:
@@ -177,7 +188,7 @@ def test_texts_do_not_go_into_a_store_of_videos(
 
 @pytest.mark.parametrize(
     ("stdin", "flags", "code"),
-    [("", [], 4), ("a dog\n", ["--features", "grid"], 2)],
+    [("", [], 4), ("a dog\n", ["--features", "grid"], 2), ("a dog\n", ["--stream", "0"], 2)],
 )
 def test_texts_that_cannot_be_encoded_are_refused(
     vcap: Any, asked: list[Any], tmp_path: Path, stdin: str, flags: list[str], code: int

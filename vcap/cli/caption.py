@@ -79,6 +79,7 @@ def command(
     every: Every = None,
     scenes: Scenes = False,
     beam: Beam = None,
+    stream: options.Stream = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
     limit: options.Limit = None,
@@ -110,7 +111,7 @@ def command(
     from vcap.engine.inputs import gather
 
     given = {"model": model, "every": every, "scenes": scenes or None, "beam": beam}
-    given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
+    given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags("caption", CaptionSettings, given, unless="auto")
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)

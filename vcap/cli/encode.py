@@ -59,6 +59,7 @@ def command(
     fps: Fps = None,
     frames: NumFrames = None,
     sampler: Sampler = None,
+    stream: options.Stream = None,
     features: Features = None,
     text: Text = False,
     include: options.Include = None,
@@ -88,7 +89,7 @@ def command(
 
     given: dict[str, Any] = {"model": model, "features": features}
     given["sampler"] = choose_sampler(fps, frames, sampler)
-    given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
+    given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags("encode", EncodeSettings, given, unless="auto")
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
     rules |= {"retry_failed": retry_failed}

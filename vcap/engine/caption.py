@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.data.records import Caption
 from vcap.engine.caption_files import CaptionFiles
@@ -48,6 +48,7 @@ class CaptionSettings(BaseModel):
         every: length of the segments, such as `10s`.
         scenes: segments are shots.
         beam: width of the search.
+        stream: number of the video stream in each file; None for the best.
         device: `auto`, `cpu` or `cuda[:N]`.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
         batch_size: videos captioned at once.
@@ -58,10 +59,11 @@ class CaptionSettings(BaseModel):
     model: str | None = None
     every: str | None = None
     scenes: bool = False
-    beam: int | None = None
+    beam: int | None = Field(default=None, ge=1)
+    stream: int | None = Field(default=None, ge=0)
     device: str = "auto"
     dtype: str = "auto"
-    batch_size: int | None = None
+    batch_size: int | None = Field(default=None, ge=1)
 
 
 def open_captioner(settings: CaptionSettings, reporter: Reporter) -> "Captioner":
@@ -160,7 +162,7 @@ def caption_with(
     Raises:
         UsageError: the settings contradict each other, or no model is named so.
     """
-    how = manner(settings.every, settings.scenes, settings.beam)
+    how = manner(settings.every, settings.scenes, settings.beam, settings.stream)
     captioner = open_captioner(settings, reporter)
     group = settings.batch_size
     return caption(sources, captioner, how, reporter=reporter, group=group, **options)

@@ -36,15 +36,20 @@ class Manner:
         every: seconds of each segment that gets a caption; None for no such cut.
         scenes: the segments are the video's shots.
         num_beams: width of the search; None for the model's own.
+        stream: number of the video stream in each file; None for the best.
     """
 
     every: float | None = None
     scenes: bool = False
     num_beams: int | None = None
+    stream: int | None = None
 
 
 def manner(
-    every: str | float | None = None, scenes: bool = False, num_beams: int | None = None
+    every: str | float | None = None,
+    scenes: bool = False,
+    num_beams: int | None = None,
+    stream: int | None = None,
 ) -> Manner:
     """What the options amount to; `every` may be written as `10s` or `1m`.
 
@@ -53,7 +58,8 @@ def manner(
     """
     if every is not None and scenes:
         raise UsageError("--every and --scenes contradict each other; give one of them")
-    return Manner(None if every is None else parse_seconds(str(every)), scenes, num_beams)
+    seconds = None if every is None else parse_seconds(str(every))
+    return Manner(seconds, scenes, num_beams, stream)
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class CaptionVideos:
         """Everything that changes a caption."""
         captioner = self._captioner
         encoder = {k: v for k, v in captioner.encoder.fingerprint.items() if k != "name"}
+        named = {} if self._how.stream is None else {"stream": self._how.stream}
         return {
             "weights": weights_digest(captioner.model.state_dict()),
             "encoder": encoder,
@@ -97,6 +104,7 @@ class CaptionVideos:
             "generation": asdict(self._generation()),
             "every": self._how.every,
             "scenes": self._how.scenes,
+            **named,
         }
 
     def prepare(self, source: Source) -> Prepared:
@@ -105,14 +113,15 @@ class CaptionVideos:
         Raises:
             VideoError: no frame decodes.
         """
-        scenes = None
+        scenes, stream = None, self._how.stream
         if self._how.scenes:
             from vcap.video.scenes import find_scenes
 
-            scenes = find_scenes(source.path, segment=source.segment)
+            scenes = find_scenes(source.path, segment=source.segment, stream=stream)
         cutter = Cutter(source.segment, self._how.every, scenes)
         sampler, size = self._captioner.sampler, self._captioner.encoder.size
-        return Prepared(source, cutter, start(partial(part_chunks, source, sampler, cutter, size)))
+        chunks = start(partial(part_chunks, source, sampler, cutter, size, stream=stream))
+        return Prepared(source, cutter, chunks)
 
     def work(self, prepared: list[Prepared]) -> list[Made | InputError]:
         """What is learnt from each video; all their segments are captioned together."""

@@ -74,7 +74,12 @@ def _chained(some: list[T], more: Iterator[T]) -> Iterator[T]:
 
 
 def frame_chunks(
-    source: "Source", sampler: "Sampler", size: "Size | None", warn: Callable[[str], None]
+    source: "Source",
+    sampler: "Sampler",
+    size: "Size | None",
+    warn: Callable[[str], None],
+    *,
+    stream: int | None = None,
 ) -> Iterator[Frames]:
     """The wanted frames of a video in chunks of at most `CHUNK`; at least one chunk.
 
@@ -83,7 +88,9 @@ def frame_chunks(
     """
     from vcap.video.decode import iter_frames
 
-    frames = iter_frames(source.path, sampler, segment=source.segment, size=size, on_warning=warn)
+    frames = iter_frames(
+        source.path, sampler, segment=source.segment, size=size, stream=stream, on_warning=warn
+    )
     while part := list(islice(frames, CHUNK)):
         yield joined(part)
 
@@ -100,6 +107,8 @@ def part_chunks(
     cut: "Cut",
     size: "Size | None",
     warn: Callable[[str], None],
+    *,
+    stream: int | None = None,
 ) -> "Iterator[list[Part]]":
     """Segments with their frames, as many at a time as hold `CHUNK` frames or a little more.
 
@@ -112,7 +121,10 @@ def part_chunks(
 
     waiting: list[Part] = []
     held = 0
-    for part in iter_parts(source.path, sampler, cut, size=size, most=CHUNK, on_warning=warn):
+    parts = iter_parts(
+        source.path, sampler, cut, size=size, stream=stream, most=CHUNK, on_warning=warn
+    )
+    for part in parts:
         waiting.append(part)
         held += len(part[1].times)
         if held >= CHUNK:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine.decoding import Chunks, frame_chunks, start
 from vcap.engine.executor import Local
@@ -21,6 +21,7 @@ from vcap.engine.inputs import Source, gather, to_items
 from vcap.engine.items import Item, Summary, map_items
 from vcap.engine.registry import nearest
 from vcap.engine.reporter import Reporter, Silent
+from vcap.engine.settings import fill
 from vcap.engine.store_output import SHARD_SIZE, Encoded, StoreOutput
 from vcap.errors import FeatureError, InputError, UsageError
 from vcap.features.store import FeatureStore
@@ -46,6 +47,7 @@ class EncodeSettings(BaseModel):
         dtype: number type that the encoder computes in: `auto`, `fp32`, `bf16` or `fp16`.
         batch_size: frames that go through the encoder at once; None for its own.
         shard_size: videos a file of the store holds.
+        stream: number of the video stream in each file; None for the best.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,8 +57,9 @@ class EncodeSettings(BaseModel):
     sampler: str = "fps 1"
     device: str = "auto"
     dtype: str = "auto"
-    batch_size: int | None = None
-    shard_size: int = SHARD_SIZE
+    batch_size: int | None = Field(default=None, ge=1)
+    shard_size: int = Field(default=SHARD_SIZE, ge=1)
+    stream: int | None = Field(default=None, ge=0)
 
 
 def encode(
@@ -87,8 +90,8 @@ def encode(
     items = to_items(as_sources(inputs), checksum=rules.pop("checksum", False))
     reporter = reporter or Silent()
     encoder = load_named(settings, reporter)
-    made_by = made_from(encoder.fingerprint, settings.sampler)
-    job = EncodeVideos(encoder, settings.sampler, reporter)
+    made_by = made_from(encoder.fingerprint, settings.sampler, settings.stream)
+    job = EncodeVideos(encoder, settings.sampler, reporter, settings.stream)
     teller = Teller(on_result)
     summary = map_items(
         items,
@@ -132,13 +135,16 @@ class Teller:
                 self._on_result(item.key, store.num_frames(item.key))
 
 
-def made_from(encoder: Mapping[str, Any], sampler: str) -> dict[str, Any]:
-    """The fingerprint of a store: encoder, sampler and decoder."""
+def made_from(
+    encoder: Mapping[str, Any], sampler: str, stream: int | None = None
+) -> dict[str, Any]:
+    """The fingerprint of a store: encoder, sampler and decoder; the stream where one is named."""
     from vcap.video.probe import decoder_version
     from vcap.video.sample import parse_sampler
 
     text = str(parse_sampler(sampler))
-    return {"encoder": dict(encoder), "sampler": text, "decoder": decoder_version()}
+    named = {} if stream is None else {"stream": stream}
+    return {"encoder": dict(encoder), "sampler": text, **named, "decoder": decoder_version()}
 
 
 def settings_digest(made_by: Mapping[str, Any]) -> str:
@@ -153,13 +159,16 @@ def split_options(options: Mapping[str, Any]) -> tuple[EncodeSettings, dict[str,
 
     Raises:
         UsageError: an option that is neither.
+        ConfigError: a setting makes no sense.
     """
     known = EncodeSettings.model_fields
     for name in options:
         if name not in known and name not in RULES:
             raise UsageError(f"encode has no option {name}; {nearest(name, [*known, *RULES])}")
     mine = {name: value for name, value in options.items() if name in known}
-    return EncodeSettings(**mine), {k: v for k, v in options.items() if k not in known}
+    return fill(EncodeSettings, mine, "encode"), {
+        k: v for k, v in options.items() if k not in known
+    }
 
 
 def choose_sampler(fps: float | None, frames: int | None, sampler: str | None) -> str | None:
@@ -216,13 +225,20 @@ def load_named(settings: EncodeSettings, reporter: Reporter) -> "ClipEncoder":
 class EncodeVideos:
     """The work on videos: decode in many threads, encode in one."""
 
-    def __init__(self, encoder: "ClipEncoder", sampler: str, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        encoder: "ClipEncoder",
+        sampler: str,
+        reporter: Reporter,
+        stream: int | None = None,
+    ) -> None:
         """Read the sampler's text; `encoder` is used by `work` alone."""
         from vcap.video.sample import parse_sampler
 
         self._encoder = encoder
         self._sampler = parse_sampler(sampler)
         self._reporter = reporter
+        self._stream = stream
 
     def prepare(self, source: Source) -> tuple[Source, Chunks[Frames]]:
         """Decode the first chunk.
@@ -230,7 +246,8 @@ class EncodeVideos:
         Raises:
             VideoError: no frame decodes.
         """
-        return source, start(partial(frame_chunks, source, self._sampler, self._encoder.size))
+        size, stream = self._encoder.size, self._stream
+        return source, start(partial(frame_chunks, source, self._sampler, size, stream=stream))
 
     def work(self, prepared: list[tuple[Source, Chunks[Frames]]]) -> list[Encoded | InputError]:
         """Features of each video; short ones go through the encoder together."""

@@ -64,7 +64,8 @@ def _read(path: Path) -> str:
 
 
 def _from_lines(lines: Sequence[str], name: str) -> list[Item]:
-    lines = [line.strip() for line in lines if line.strip()]
+    bare = (line.removeprefix("\ufeff").strip() for line in lines)  # some editors put such a mark
+    lines = [line for line in bare if line]
     if lines and lines[0].startswith("{"):
         return _from_records(parse_lines(lines, name, need_source=False))
     return [_item(name, lines)] if lines else []
@@ -103,6 +104,8 @@ def encode_text(
         raise UsageError(
             f"sentences have no {settings.features} features", hint="vcap encode --text"
         )
+    if settings.stream is not None:
+        raise UsageError("--stream is for videos, not for --text")
     reporter = reporter or Silent()
     encoder = load_named(settings, reporter)
     made_by = {"encoder": dict(encoder.fingerprint), "sampler": SAMPLER}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.small_videos import ColourCaptioner, make_video
 from vcap.engine.caption import caption, caption_video, far_warning, lines, model_lines
-from vcap.engine.caption_work import manner
+from vcap.engine.caption_work import CaptionVideos, manner
 from vcap.engine.inputs import Source, gather
 from vcap.engine.items import Summary
 from vcap.engine.reporter import Silent
@@ -25,7 +25,10 @@ def run(
     """Caption, and collect what was said of each video."""
     said: Said = []
     how = manner(
-        options.pop("every", None), options.pop("scenes", False), options.pop("beam", None)
+        options.pop("every", None),
+        options.pop("scenes", False),
+        options.pop("beam", None),
+        options.pop("stream", None),
     )
     given: Any = captioner
     summary = caption(sources, given, how, on_result=lambda *one: said.append(one), **options)
@@ -229,3 +232,24 @@ def test_a_damaged_video_gets_a_caption_and_a_warning(
     assert (summary.exit_code, len(prediction["captions"])) == (0, 1)
     assert "announces" in prediction["warnings"][0]
     assert any("truncated_moov_first.mp4: " in line for line in reporter.lines)
+
+
+@pytest.mark.media
+@pytest.mark.parametrize(("stream", "seconds"), [(None, 13.013), (0, 13.0), (3, 13.013)])
+def test_another_video_stream_of_a_file_can_be_captioned(
+    media_root: Path, captioner: ColourCaptioner, stream: int | None, seconds: float
+) -> None:
+    sources = gather([str(media_root / "nasa_13013.mp4")])
+    _, said = run(sources, captioner, stream=stream, every="5s")
+    assert said["nasa_13013.mp4"]["duration"] == seconds
+
+
+def test_a_named_stream_is_part_of_what_made_a_caption_only_where_it_is_named(
+    captioner: ColourCaptioner,
+) -> None:
+    def made_by(stream: int | None) -> dict[str, Any]:
+        model: Any = captioner
+        return CaptionVideos(model, manner(stream=stream), Silent()).made_by()
+
+    assert "stream" not in made_by(None)
+    assert made_by(0) == {**made_by(None), "stream": 0}

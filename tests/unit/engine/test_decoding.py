@@ -111,7 +111,7 @@ def test_a_reader_that_leaves_lets_the_thread_end() -> None:
     next(values)
     values.close()  # type: ignore[attr-defined]
     for _ in range(100):
-        if threading.active_count() == before:
+        if threading.active_count() <= before:  # one of another test may end meanwhile
             break
         time.sleep(0.05)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before

@@ -14,7 +14,7 @@ from vcap.engine.decoding import CHUNK
 from vcap.engine.encode import choose_sampler, encode, made_from, settings_digest
 from vcap.engine.reporter import Silent
 from vcap.engine.store_output import StoreOutput
-from vcap.errors import FeatureError, UsageError
+from vcap.errors import ConfigError, FeatureError, UsageError
 from vcap.features.store import FeatureStore
 from vcap.types import Segment
 from vcap.video.decode import read_frames
@@ -304,3 +304,30 @@ def test_two_samplers_at_once_are_refused() -> None:
 def test_a_misspelt_setting_of_the_python_face_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"modle.*did you mean model"):
         encode(["a.mp4"], tmp_path, modle="tiny")
+
+
+@pytest.mark.parametrize("setting", ["batch_size", "shard_size"])
+def test_a_size_of_nothing_is_refused(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"{setting}: .*greater than or equal to 1"):
+        encode(["a.mp4"], tmp_path / "store", **{setting: 0})
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.media
+def test_another_video_stream_of_a_file_can_be_encoded_and_is_told_apart(
+    encoder: ColourEncoder, media_root: Path, tmp_path: Path
+) -> None:
+    video = media_root / "nasa_13013.mp4"
+    counts = {}
+    for stream in (None, 0, 3):
+        store = tmp_path / str(stream)
+        encode([str(video)], store, sampler="all", stream=stream)
+        counts[stream] = FeatureStore(store).num_frames(video.name)
+        assert FeatureStore(store).fingerprint.get("stream", "best") == (
+            "best" if stream is None else stream
+        )
+    assert counts == {None: 390, 0: 325, 3: 390}
+    with pytest.raises(FeatureError, match=r"stream 0.*stream 3"):
+        encode([str(video)], tmp_path / "0", sampler="all", stream=3)
+    summary = encode([str(video)], tmp_path / "audio", sampler="all", stream=1)
+    assert "stream 1 is no video; video streams: 0, 3" in summary.failed[0].reason

@@ -53,3 +53,10 @@ def test_a_path_that_is_not_utf8_is_told_as_such() -> None:
     odd = os.fsdecode(b"models/caf\xe9")
     with pytest.raises(UsageError, match=r"--model models/caf\\udce9: the name is not valid UTF-8"):
         from_flags("caption", CaptionSettings, {"model": odd}, environment={})
+
+
+@pytest.mark.parametrize("setting", ["beam", "batch_size"])
+def test_a_size_of_nothing_in_the_environment_is_refused(setting: str) -> None:
+    name = f"VCAP_SET__caption__{setting}"
+    with pytest.raises(ConfigError, match=f"{name}: .*greater than or equal to 1, got 0"):
+        from_flags("caption", CaptionSettings, {}, environment={name: "0"})
