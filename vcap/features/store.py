@@ -1,7 +1,7 @@
 """A feature store: a folder with the features of many videos, read by memory map.
 
-`store.json` says what made them; each `shard-NNNNN.safetensors` holds some videos. Shards are
-only ever added, so a store can be read while it grows. Shapes: T frames, D feature width.
+`store.json` says what made them; each `shard-NNNNN.safetensors` holds some videos. Shards
+appear whole, so a store can be read while it grows. Shapes: T frames, D feature width.
 """
 
 import json
