@@ -34,12 +34,13 @@ def test_the_end_token_has_the_highest_id_and_padding_the_lowest() -> None:
 def test_the_same_texts_in_any_order_give_the_same_tokenizer_in_another_process() -> None:
     here = train_tokenizer(reversed(TEXTS), 320).to_json()
     code = (
-        "from tests.small_models import TEXTS\n"
+        "import json, sys\n"
         "from vcap.engine.tokenizers import train_tokenizer\n"
-        "print(train_tokenizer(TEXTS, 320).to_json(), end='')"
+        "print(train_tokenizer(json.load(sys.stdin), 320).to_json(), end='')"
     )
+    command = [sys.executable, "-c", code]
     there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        command, input=json.dumps(TEXTS), capture_output=True, text=True, check=True, timeout=60
     )
     assert there.stdout == here
 

@@ -145,7 +145,7 @@ def test_a_model_of_another_method_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_the_hub_that_is_not_here_is_absent_not_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UnavailableError, match=r"no-such/model") as caught:
         load_language("hf:no-such/model")
     assert "hf download" in str(caught.value.hint)
