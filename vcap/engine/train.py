@@ -122,6 +122,8 @@ def train_method(
     with open_run(output, settings, reporter=reporter, device=device, seed=seed, stop=stop) as run:
         if force and not resume:
             _clear(output)
+        elif force:  # unfinished from now on: the scores are those of other settings
+            (output / "scores.json").unlink(missing_ok=True)
         return _train(settings, run)
 
 

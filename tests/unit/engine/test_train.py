@@ -10,6 +10,7 @@ import yaml
 
 from tests.fault.toy import tree
 from tests.unit.engine.captioned import SIZES, captions
+from vcap.engine.interrupt import StopRequest
 from vcap.engine.reporter import Silent
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.train import TrainResult, describe, resolve, train_method
@@ -87,6 +88,17 @@ def test_force_with_resume_goes_on_longer(tmp_path: Path) -> None:
     result, lines = run(tmp_path, config(tmp_path, steps=6), force=True, resume=True)
     assert result.step == 6
     assert any("going on from step 4 of 6" in line for line in lines)
+
+
+def test_a_finished_run_that_goes_on_longer_is_unfinished_until_then(tmp_path: Path) -> None:
+    run(tmp_path, config(tmp_path))
+    longer, stop = config(tmp_path, steps=6), StopRequest()
+    stop.request()
+    run(tmp_path, longer, force=True, resume=True, stop=stop)
+    assert (tmp_path / "run" / "model").is_dir(), "the shorter run's, until there is a better one"
+    with pytest.raises(UsageError, match="unfinished run"):
+        run(tmp_path, longer)
+    assert run(tmp_path, longer, resume=True)[0].step == 6
 
 
 def test_an_unfinished_run_is_refused_with_the_option_that_goes_on(tmp_path: Path) -> None:
