@@ -95,21 +95,33 @@ class Local:
 
     @contextmanager
     def open(self, call: Call, attempt: Attempt) -> Iterator[Pool]:
-        """Start the workers; when the block ends they are told to go, and not waited for."""
+        """Start the workers; when the block ends they are told to go.
+
+        They are waited for where all is done, as a thread that is still about when the interpreter
+        ends can bring it down; after an error or an interrupt nobody waits.
+        """
         pool = _Threads(attempt)
+        threads: list[threading.Thread] = []
         children: list[_Process] = []
         for _ in range(max(1, self.workers)):
             run = call
             if self.processes:
                 children.append(_Process(call, attempt))
                 run = children[-1]
-            threading.Thread(target=pool.serve, args=(run,), name="prepare", daemon=True).start()
+            threads.append(
+                threading.Thread(target=pool.serve, args=(run,), name="prepare", daemon=True)
+            )
+            threads[-1].start()
+        patience = 0.0
         try:
             yield pool
+            patience = BURIAL_SECONDS
         finally:
             pool.end()
             for child in children:
                 child.end()
+            for thread in threads:
+                thread.join(patience)
 
 
 class _Threads:

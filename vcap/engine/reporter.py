@@ -138,11 +138,13 @@ class PlainTask(Task):
 
     def open(self) -> None:
         """Start the thread that speaks while nothing finishes."""
-        threading.Thread(target=self._tick, name="progress", daemon=True).start()
+        self._ticker = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._ticker.start()
 
     def close(self) -> None:
         """Write the last line, where anyone has seen a line."""
         self._end.set()
+        self._ticker.join(1.0)  # not to be about when the interpreter ends
         if self._lines:
             self._say(self._clock())
 
