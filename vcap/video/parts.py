@@ -58,6 +58,7 @@ def iter_parts(
     for segment, run in runs:
         while part := list(islice(run, most)):
             yield segment, _joined(part)
+    next(frames, None)  # none is left; damage is told where the reading ends
 
 
 def _by_count(
