@@ -19,10 +19,10 @@ from vcap.errors import VideoError
 from vcap.types import Frames, Segment
 from vcap.video.picture import Painter, Pixels, Size
 from vcap.video.probe import header_duration
-from vcap.video.sample import TIE_SECONDS, Sampler, choose_frames
+from vcap.video.sample import TIE_SECONDS, TIMED, Sampler, choose_frames
 from vcap.video.source import Source, open_video
 from vcap.video.timeline import Timeline, read_timeline
-from vcap.video.walk import PlanFailed, walk
+from vcap.video.walk import PlanFailed, walk, walk_keyframes
 
 MAX_BYTES = 2**33  # of frames held at once; longer reads belong to `iter_frames`
 SHORTFALL = 0.05  # share of the announced frames that may be missing without a word
@@ -54,6 +54,7 @@ def iter_frames(
     segment: Segment | None = None,
     size: Size | None = None,
     stream: int | None = None,
+    alone: bool = False,
     on_warning: Warn = silent,
 ) -> Iterator[tuple[float, Pixels]]:
     """Time in seconds and RGB pixels [H, W, 3] uint8 of each wanted frame, upright.
@@ -66,12 +67,15 @@ def iter_frames(
         segment: the part of the video to look at; None for all of it.
         size: what to scale to; None for the displayed size.
         stream: number of the video stream in the file; None for the best.
+        alone: no other video is decoded at the same time, so that a large one may use threads.
         on_warning: gets one sentence for each kind of damage.
 
     Raises:
         VideoError: the file holds no video, no frame decodes, or the segment lies outside.
     """
-    reader = open_reader(path, sampler, size=size, stream=stream, on_warning=on_warning)
+    reader = open_reader(
+        path, sampler, size=size, stream=stream, alone=alone, on_warning=on_warning
+    )
     yield from reader.read(reader.choose(segment))
 
 
@@ -82,6 +86,7 @@ def read_frames(
     segment: Segment | None = None,
     size: Size | None = None,
     stream: int | None = None,
+    alone: bool = False,
     on_warning: Warn = silent,
 ) -> Frames:
     """The wanted frames of a video in one array; see `iter_frames` for the arguments.
@@ -99,7 +104,7 @@ def read_frames(
     pictures: list[Pixels] = []
     room = MAX_BYTES
     for time, pixels in iter_frames(
-        path, sampler, segment=segment, size=size, stream=stream, on_warning=note
+        path, sampler, segment=segment, size=size, stream=stream, alone=alone, on_warning=note
     ):
         room -= pixels.nbytes
         if room < 0:
@@ -127,6 +132,7 @@ def open_reader(
     *,
     size: Size | None = None,
     stream: int | None = None,
+    alone: bool = False,
     on_warning: Warn = silent,
 ) -> "Reader":
     """Learn when the frames of a video are shown; see `iter_frames` for the arguments.
@@ -142,7 +148,7 @@ def open_reader(
     if timeline is None:
         timeline = _timeline_by_decoding(path, stream)
     _warn_if_cut_short(timeline, header, on_warning)
-    return Reader(path, sampler, stream, painter, timeline, on_warning)
+    return Reader(path, sampler, stream, painter, timeline, on_warning, alone)
 
 
 @dataclass(frozen=True)
@@ -180,13 +186,19 @@ class Reader:
     painter: Painter
     timeline: Timeline
     on_warning: Warn
+    alone: bool = False
     num_given: int = 0
     last: tuple[av.VideoFrame, Pixels] | None = None
 
     @property
     def repeats(self) -> bool:
         """Whether a frame that is shown at two wanted times is given twice."""
-        return self.sampler.name in ("fps", "uniform")
+        return self.sampler.name in TIMED
+
+    @property
+    def _keyframes_do(self) -> bool:
+        """Whether only keyframes are asked for."""
+        return self.sampler.keyframes_only or self.sampler.name == "keyframes"
 
     def choose(self, segment: Segment | None) -> list[int]:
         """Numbers of the frames that the sampler wants from a segment; None for the whole video.
@@ -214,8 +226,10 @@ class Reader:
         """Decode only what the chosen frames depend on."""
         wanted = sorted({self.timeline.pts[index] for index in chosen})
         place = 0
-        with open_video(self.path, self.stream) as source:
-            for frame in walk(source, self.timeline, wanted):
+        sparse = self._keyframes_do and all(pts in self.timeline.seek_ticks for pts in wanted)
+        way = walk_keyframes if sparse else walk
+        with open_video(self.path, self.stream, alone=self.alone and not sparse) as source:
+            for frame in way(source, self.timeline, wanted):
                 while place < len(chosen) and self.timeline.pts[chosen[place]] == frame.pts:
                     yield self._paint(source.seconds(frame.pts), frame)
                     place += 1

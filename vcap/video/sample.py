@@ -13,7 +13,9 @@ import numpy.typing as npt
 from vcap.errors import UsageError, VideoError
 from vcap.types import Segment
 
-NAMES = ("fps", "uniform", "all", "keyframes")
+NAMES = ("fps", "uniform", "times", "all", "keyframes")
+TIMED = ("fps", "uniform", "times")  # a frame shown at two of their times comes twice
+FAST = "keyframes-only"
 TIE_SECONDS = 1e-6  # times this close are equal: k / F and pts * base round differently
 MAX_FPS = 1000.0
 MAX_UNIFORM = 100_000
@@ -24,15 +26,34 @@ Times = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sampler:
-    """A named rule that chooses frames, with its number where it takes one."""
+    """A named rule that chooses frames, with its number where it takes one.
+
+    Attributes:
+        times: seconds, ascending, of the rule `times`; answered as they stand in the video's clock.
+        keyframes_only: answer each time with the keyframe before it: fast, and approximate.
+    """
 
     name: str
     value: float | int | None = None
+    times: tuple[float, ...] = ()
+    keyframes_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a rule that does not exist or a number that makes no sense."""
         if self.name not in NAMES:
             raise UsageError(f"no sampler {self.name!r}; there are {', '.join(NAMES)}")
+        if self.keyframes_only and self.name not in TIMED:
+            raise UsageError(
+                f"the sampler {self.name!r} goes by frames, not by times, and cannot be fast",
+                hint="keyframes",
+            )
+        if bool(self.times) != (self.name == "times"):
+            raise UsageError("'times' alone takes times, at least one", hint="times 1.5,3,7")
+        if self.times and not _ascending(self.times):
+            raise UsageError(
+                f"want at most {MAX_UNIFORM} ascending times in seconds, got {self.times}",
+                hint="times 1.5,3,7",
+            )
         if self.name == "fps":
             _check(self, isinstance(self.value, int | float), MAX_FPS)
         elif self.name == "uniform":
@@ -42,10 +63,19 @@ class Sampler:
 
     def __str__(self) -> str:
         """The text that `parse_sampler` reads back, and that a fingerprint holds."""
-        if self.value is None:
-            return self.name
-        whole = self.name == "uniform" or float(self.value).is_integer()
-        return f"{self.name} {int(self.value) if whole else float(self.value)!r}"
+        numbers = self.times if self.value is None else (self.value,)
+        parts = [self.name, ",".join(_plain(number) for number in numbers)]
+        return " ".join(part for part in [*parts, self.keyframes_only * FAST] if part)
+
+
+def _plain(number: float) -> str:
+    """A number with all its digits, a whole one without a point."""
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
+def _ascending(times: tuple[float, ...]) -> bool:
+    finite = all(math.isfinite(time) for time in times)
+    return finite and len(times) <= MAX_UNIFORM and list(times) == sorted(times)
 
 
 def _check(sampler: Sampler, right_kind: bool, highest: float) -> None:
@@ -59,36 +89,45 @@ def _check(sampler: Sampler, right_kind: bool, highest: float) -> None:
 
 
 def parse_sampler(text: str) -> Sampler:
-    """Read `fps 5`, `uniform 16`, `all` or `keyframes`.
+    """Read `fps 5`, `uniform 16`, `times 1.5,3,7`, `all` or `keyframes`.
+
+    After the first three may stand `keyframes-only`.
 
     Raises:
         UsageError: the text is none of these.
     """
     name, *numbers = text.split() or [""]
+    fast = numbers[-1:] == [FAST]
+    numbers = numbers[: len(numbers) - fast]
     if len(numbers) > 1:
         raise UsageError(f"a sampler is a name and at most one number, got {text!r}")
     if not numbers:
-        return Sampler(name)
+        return Sampler(name, keyframes_only=fast)
     try:
+        if name == "times":
+            times = tuple(float(number) for number in numbers[0].split(","))
+            return Sampler(name, times=times, keyframes_only=fast)
         value = int(numbers[0]) if name == "uniform" else float(numbers[0])
     except ValueError:
         raise UsageError(f"the sampler {name!r} wants a number, got {numbers[0]!r}") from None
-    return Sampler(name, value)
+    return Sampler(name, value, keyframes_only=fast)
 
 
 def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[float]:
-    """Times in seconds that `fps` and `uniform` ask for; the other two go by frames, not by times.
+    """Times in seconds that a sampler asks for; `all` and `keyframes` go by frames, not by times.
 
     Args:
-        sampler: `fps F` or `uniform N`.
+        sampler: `fps F`, `uniform N` or `times A,B`.
         first_time: presentation time of the first frame, seconds.
         end_time: when the last frame stops being shown, seconds.
 
     Raises:
-        ValueError: the sampler is neither of the two.
+        ValueError: the sampler has no times.
         VideoError: the times span so long that no real video has them.
     """
     length = max(0.0, end_time - first_time)
+    if sampler.times:
+        return list(sampler.times)
     if sampler.value is None:
         raise ValueError(f"the sampler {sampler.name!r} has no times of its own")
     if sampler.name == "uniform":
@@ -133,7 +172,8 @@ def choose_frames(
         segment: the part to look at; None for all of it.
 
     Raises:
-        VideoError: the segment lies outside the video, or is empty or reversed.
+        VideoError: the segment lies outside the video, is empty or reversed, or holds none of
+            the wanted times.
     """
     low, high, first_time, end_time = _part(times, end_time, segment)
     if sampler.name == "all":
@@ -141,7 +181,25 @@ def choose_frames(
     if sampler.name == "keyframes":
         keys = [index for index in range(low, high) if is_keyframe[index]]
         return keys or [low]
-    return frames_at(times, wanted_times(sampler, first_time, end_time))
+    wanted = wanted_times(sampler, first_time, end_time)
+    if sampler.times and segment is not None:
+        wanted = [time for time in wanted if segment.start <= time < segment.end]
+        if not wanted:
+            raise VideoError(
+                f"none of the wanted times lies in {segment.start:g}-{segment.end:g} s"
+            )
+    chosen = frames_at(times, wanted)
+    return _keyframes_before(chosen, is_keyframe) if sampler.keyframes_only else chosen
+
+
+def _keyframes_before(chosen: list[int], is_keyframe: npt.NDArray[np.bool_]) -> list[int]:
+    """The keyframe at or before each frame, else the first one; the frames where there is none."""
+    keys = np.flatnonzero(is_keyframe)  # [K]
+    if not len(keys):
+        return chosen
+    found = np.searchsorted(keys, chosen, side="right") - 1  # [T]
+    before: list[int] = keys[np.maximum(found, 0)].tolist()
+    return before
 
 
 def _part(times: Times, end_time: float, segment: Segment | None) -> tuple[int, int, float, float]:

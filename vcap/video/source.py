@@ -16,6 +16,7 @@ from vcap.errors import VideoError
 
 MAX_PIXELS = 2**27  # a picture of 16384 x 8192; more is a damaged or hostile header
 MAX_READ_ERRORS = 32
+LARGE_SIDE = 720  # from here on threads in the decoder pay, for a video that is read alone
 NOT_VIDEO = {"tty", "bin", "xbin", "adf", "idf", "concat", "hls", "dash", "lavfi"}
 OPTIONS = {
     "protocol_whitelist": "file",  # a playlist must not reach out to other places
@@ -68,8 +69,11 @@ class Source:
 
 
 @contextmanager
-def open_video(path: Path, stream: int | None = None) -> Iterator[Source]:
+def open_video(path: Path, stream: int | None = None, *, alone: bool = False) -> Iterator[Source]:
     """Open a video or an image for reading; `stream` is the number of a stream in the file.
+
+    With `alone`, for a video that no other is read beside, a large picture is decoded in several
+    threads; the pixels are the same.
 
     Raises:
         VideoError: there is no such file, it cannot be read, or it holds no video.
@@ -94,7 +98,10 @@ def open_video(path: Path, stream: int | None = None) -> Iterator[Source]:
             raise VideoError(
                 f"{path}: its pictures are {decoder.width}x{decoder.height}, too large"
             )
-        decoder.thread_count = 1  # the cheapest; videos run side by side instead
+        if alone and min(decoder.width, decoder.height) >= LARGE_SIDE:
+            decoder.thread_type, decoder.thread_count = "FRAME", 0  # one for each processor
+        else:
+            decoder.thread_count = 1  # the cheapest; videos run side by side instead
         decoder.options = {**decoder.options, "max_pixels": str(MAX_PIXELS)}
         yield Source(path, container, chosen)
 

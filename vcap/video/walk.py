@@ -44,6 +44,18 @@ def walk(source: Source, timeline: Timeline, wanted: list[int]) -> Iterator[av.V
     raise PlanFailed
 
 
+def walk_keyframes(
+    source: Source, timeline: Timeline, wanted: list[int]
+) -> Iterator[av.VideoFrame]:
+    """As `walk` where every wanted frame is a keyframe: one packet is decoded for each."""
+    walker = _Walker(source, timeline, wanted)
+    for pts in wanted:
+        frames = walker.keyframe(pts)
+        if [frame.pts for frame in frames] != [pts] or frames[0].is_corrupt:
+            raise PlanFailed
+        yield frames[0]
+
+
 class _Walker:
     """Where the reading stands, and the wanted frames that have not come out yet."""
 
@@ -76,10 +88,22 @@ class _Walker:
         except av.FFmpegError as error:
             raise PlanFailed from error
 
-    def _next_packet(self) -> av.Packet | None:
+    def keyframe(self, pts: int) -> list[av.VideoFrame]:
+        """What the decoder makes of this packet alone."""
+        self._key = pts
+        try:
+            packet = self._next_packet(jump_over=0)
+            frames: list[av.VideoFrame] = self._decoder.decode(packet) if packet else []
+            frames += self._decoder.decode(None)
+            self._decoder.flush_buffers()
+            return frames
+        except av.FFmpegError as error:
+            raise PlanFailed from error
+
+    def _next_packet(self, jump_over: int = JUMP_PACKETS) -> av.Packet | None:
         """The packet to decode next, after a jump where one saves work."""
         ahead = self._timeline.order[self._key] - self._next
-        if ahead > JUMP_PACKETS:
+        if ahead > jump_over:
             self._jump(ahead)
         for packet in self._packets:
             place = self._timeline.order.get(packet.pts, -1)

@@ -47,7 +47,7 @@ def test_a_sampler_that_makes_no_sense_is_refused(text):
 
 
 def test_an_unknown_sampler_is_answered_with_the_known_ones():
-    with pytest.raises(UsageError, match="no sampler 'random'; there are fps, uniform, all"):
+    with pytest.raises(UsageError, match="no sampler 'random'; there are fps, uniform, times"):
         parse_sampler("random")
 
 
