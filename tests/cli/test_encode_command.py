@@ -17,7 +17,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The settings that an encoder was asked for with; the encoder needs no torch."""
     seen: list[Any] = []
 
-    def load(settings: Any, _: Any) -> ColourEncoder:
+    def load(settings: Any, *_: Any) -> ColourEncoder:
         seen.append(settings)
         return ColourEncoder()
 

@@ -73,13 +73,12 @@ def open_captioner(settings: CaptionSettings, reporter: Reporter) -> "Captioner"
         UsageError: no model is named so.
     """
     from vcap.engine.captioner import load_model
-    from vcap.engine.run import choose_device, choose_dtype
+    from vcap.engine.run import choose_device
 
     if settings.model is None:
         reporter.info(f"model: tiny, embedded, knows rendered shapes only; {REAL_FOOTAGE}")
     device = choose_device(settings.device, reporter)
-    dtype = choose_dtype(settings.dtype, device)
-    return load_model(settings.model or "tiny", device=str(device), dtype=dtype)
+    return load_model(settings.model or "tiny", device=str(device), dtype=settings.dtype)
 
 
 def model_lines() -> list[str]:

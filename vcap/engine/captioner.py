@@ -17,6 +17,7 @@ from vcap.engine import registry
 from vcap.engine.domain import Domain, load_domain
 from vcap.engine.encoders import ClipEncoder, asset_folder, load_encoder, torch_dtype
 from vcap.engine.fingerprint import differences
+from vcap.engine.number_types import recorded_dtype
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import Tokenizer, load_tokenizer
 from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
@@ -174,7 +175,8 @@ def load_model(
         name: `tiny`, a model folder or that of a run, a checkpoint file of the original MSR-VTT
             prefix captioner, `hf:ORG/NAME`, or a preset.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        dtype: auto (fp32), fp32, bf16 or fp16.
+        dtype: auto (fp32; for the encoder what it had when the captioner was trained), fp32, bf16
+            or fp16.
 
     Raises:
         UsageError: no model is named so.
@@ -262,6 +264,8 @@ def _encoder(
     name = str(given.get("name") or recorded.get("name", "tiny"))
     features = str(given.get("features") or recorded.get("features", "embedding"))
     path = str(folder / name) if (folder / name).is_dir() else name
+    if dtype in (None, "auto"):
+        dtype = recorded_dtype(recorded, device)
     encoder = load_encoder(path, device=device, dtype=dtype, features=features)
     theirs = {key: recorded[key] for key in ENCODER_KEYS if key in recorded}
     ours = {key: encoder.fingerprint[key] for key in theirs}
@@ -295,7 +299,7 @@ def _from_original(
 
     found = read_original(path)
     tokenizer = hub_tokenizer(found.tokenizer)
-    encoder = load_encoder(found.encoder, device=device, dtype=dtype)
+    encoder = load_encoder(found.encoder, device=device, dtype=torch_dtype(dtype, device))
     wanted = found.model.config.feature_width
     if encoder.width != wanted:
         raise CheckpointError(

@@ -38,17 +38,27 @@ class Chunks(Generic[T]):
         first: decoded already.
         rest: decodes as it is read; None where the first is all.
         warnings: one sentence for each kind of damage; complete when all is read.
+        again: makes `rest` anew.
     """
 
     first: T
     rest: Iterator[T] | None = None
     warnings: list[str] = field(default_factory=list)
+    again: Callable[[], Iterator[T]] | None = None
+    _is_read: bool = False
 
     def __iter__(self) -> Iterator[T]:
-        """All chunks in order, once; the next is decoded while one is in use."""
+        """All chunks in order; the next is decoded while one is in use.
+
+        Read once more (what used them ran out of memory, say), all after the first are decoded
+        again.
+        """
         yield self.first
-        if self.rest is not None:
-            yield from ahead(self.rest)
+        if self.rest is None:
+            return
+        rest = self.rest if self.again is None or not self._is_read else self.again()
+        self._is_read = True
+        yield from ahead(rest)
 
 
 def start(make: Callable[[Callable[[str], None]], Iterator[T]]) -> Chunks[T]:
@@ -64,7 +74,7 @@ def start(make: Callable[[Callable[[str], None]], Iterator[T]]) -> Chunks[T]:
         raise VideoError("no frame of it is in any segment")
     second = list(islice(chunks, 1))  # most videos end here, and their file is closed at once
     rest = _chained(second, chunks) if second else None
-    return Chunks(first, rest, warnings)
+    return Chunks(first, rest, warnings, lambda: islice(make(lambda _: None), 1, None))
 
 
 def _chained(some: list[T], more: Iterator[T]) -> Iterator[T]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine.decoding import Chunks, frame_chunks, start
@@ -24,14 +25,16 @@ from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.settings import fill
 from vcap.engine.store_output import SHARD_SIZE, Encoded, StoreOutput
 from vcap.errors import FeatureError, InputError, UsageError
-from vcap.features.store import FeatureStore
+from vcap.features.store import HEADER_NAME, FeatureStore
 from vcap.types import Frames
 
 if TYPE_CHECKING:
     from vcap.engine.encoders import ClipEncoder
 
 RULES = ("force", "on_error", "max_errors", "retry_failed", "stop", "checksum")
-GROUP = 8  # videos that share batches; of one shard
+GROUP = 16  # videos that share batches; of one shard
+BATCHES = 4  # full ones that go to the encoder together
+FEW = 16  # frames of a video, below which twice as many share batches
 
 OnEncoded = Callable[[str, int], None]
 
@@ -89,7 +92,7 @@ def encode(
     settings, rules = split_options(options)
     items = to_items(as_sources(inputs), checksum=rules.pop("checksum", False))
     reporter = reporter or Silent()
-    encoder = load_named(settings, reporter)
+    encoder = load_named(settings, reporter, Path(output))
     made_by = made_from(encoder.fingerprint, settings.sampler, settings.stream)
     job = EncodeVideos(encoder, settings.sampler, reporter, settings.stream)
     teller = Teller(on_result)
@@ -98,7 +101,7 @@ def encode(
         job.work,
         prepare=job.prepare,
         output=StoreOutput(Path(output), made_by, encoder.width, reporter, settings.shard_size),
-        group=GROUP,
+        group=videos_at_once(items, settings.sampler),
         executor=Local(workers or os.cpu_count() or 1),
         fingerprint=settings_digest(made_by),
         on_result=teller.tell,
@@ -109,6 +112,16 @@ def encode(
     )
     teller.tell_kept(items, Path(output), summary)
     return summary
+
+
+def videos_at_once(items: Sequence[Item], sampler: str) -> int:
+    """How many videos share batches: more of those that are known to give few frames."""
+    from vcap.video.sample import parse_sampler
+
+    rule = parse_sampler(sampler)
+    gives_few = rule.name == "uniform" and rule.value is not None and rule.value <= FEW
+    pictures = all(item.value.record.media == "image" for item in items)
+    return 2 * GROUP if gives_few or pictures else GROUP
 
 
 class Teller:
@@ -204,18 +217,28 @@ def as_sources(inputs: Sequence[str | Path | Source] | str | Path) -> list[Sourc
     return known or gather([str(one) for one in given])
 
 
-def load_named(settings: EncodeSettings, reporter: Reporter) -> "ClipEncoder":
+def load_named(
+    settings: EncodeSettings, reporter: Reporter, store: Path | None = None
+) -> "ClipEncoder":
     """The encoder that the settings name, on the device that they name.
+
+    A store that is there decides the number type where none is named: on another machine, too,
+    it goes on as it was begun.
 
     Raises:
         UsageError: no encoder is named so.
         DeviceError: there is no such device.
     """
     from vcap.engine.encoders import load_encoder
+    from vcap.engine.number_types import recorded_dtype
     from vcap.engine.run import choose_device, choose_dtype
 
-    device = choose_device(settings.device, reporter)
-    dtype = choose_dtype(settings.dtype, device)
+    device, dtype = choose_device(settings.device, reporter), settings.dtype
+    choose_dtype(dtype, device)  # refuses a wrong one before weights are looked for
+    if dtype == "auto" and store is not None and (store / HEADER_NAME).exists():
+        begun_with = FeatureStore(store).fingerprint.get("encoder")
+        known = begun_with if isinstance(begun_with, Mapping) else {}
+        dtype = recorded_dtype(known, device) or dtype
     encoder = load_encoder(settings.model, device=device, dtype=dtype, features=settings.features)
     if settings.batch_size:
         encoder.batch_size = settings.batch_size
@@ -250,44 +273,78 @@ class EncodeVideos:
         return source, start(partial(frame_chunks, source, self._sampler, size, stream=stream))
 
     def work(self, prepared: list[tuple[Source, Chunks[Frames]]]) -> list[Encoded | InputError]:
-        """Features of each video; short ones go through the encoder together."""
-        short = [chunks.first for _, chunks in prepared if chunks.rest is None]
-        together = iter(self._together(short))
-        results: list[Encoded | InputError] = []
-        for source, chunks in prepared:
-            try:
-                raw = next(together) if chunks.rest is None else self._streamed(chunks)
-                results.append(_checked(source, raw))
-            except InputError as error:
-                results.append(error)
+        """Features of each video; the frames of all of them fill batches together."""
+        batches = FullBatches(self._encoder)
+        times = [self._read(source, chunks, batches) for source, chunks in prepared]
+        rows = batches.finish()
+        return [
+            own if isinstance(own, InputError) else _checked(source, rows[place], own)
+            for place, ((source, _), own) in enumerate(zip(prepared, times, strict=True))
+        ]
+
+    def _read(
+        self, source: Source, chunks: Chunks[Frames], batches: "FullBatches"
+    ) -> npt.NDArray[np.float64] | InputError:
+        """Send the frames of a video on; gives their times [T], or why it fails."""
+        times = []
+        batches.begin()
+        try:
+            for chunk in chunks:
+                batches.add(chunk.pixels)
+                times.append(chunk.times)
+        except InputError as error:
+            return error
+        finally:
             for warning in chunks.warnings:
                 self._reporter.warn(f"{source.id}: {warning}")
-        return results
-
-    def _together(self, parts: Sequence[Frames]) -> list[Encoded]:
-        if not parts:
-            return []
-        features = self._encoder.encode_frames(np.concatenate([part.pixels for part in parts]))
-        ends = np.cumsum([len(part.times) for part in parts])[:-1]
-        split = np.split(features, ends)  # of [T, D]
-        return [Encoded(rows, part.times) for rows, part in zip(split, parts, strict=True)]
-
-    def _streamed(self, chunks: Chunks[Frames]) -> Encoded:
-        features, times = [], []
-        for chunk in chunks:
-            features.append(self._encoder.encode_frames(chunk.pixels).astype(np.float16))
-            times.append(chunk.times)
-        return Encoded(np.concatenate(features), np.concatenate(times))
+        return np.concatenate(times)  # [T]
 
 
-def _checked(source: Source, encoded: Encoded) -> Encoded:
-    """The features as they are kept, float16 [T, D].
+class FullBatches:
+    """Frames of many videos on their way through the encoder, a few full batches at a time.
 
-    Raises:
-        FeatureError: one of them is not finite.
+    A video may be longer than memory is large: no more frames wait here than fill the batches.
     """
-    with np.errstate(over="ignore"):
-        small = encoded.features.astype(np.float16)  # [T, D]
-    if not np.isfinite(small).all():
-        raise FeatureError(f"{source.id}: its features are not finite, or too large for float16")
-    return Encoded(small, encoded.times.astype(np.float32))
+
+    def __init__(self, encoder: "ClipEncoder") -> None:
+        self._encoder = encoder
+        self._waiting: list[npt.NDArray[np.uint8]] = []
+        self._num_waiting = 0
+        self._done: list[npt.NDArray[np.float16]] = []
+        self._counts: list[int] = []  # frames of each video
+
+    def begin(self) -> None:
+        """What comes now is of another video."""
+        self._counts.append(0)
+
+    def add(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """Take frames [T, H, W, 3] of the video that was begun last."""
+        self._counts[-1] += len(pixels)
+        self._waiting.append(pixels)
+        self._num_waiting += len(pixels)
+        if self._num_waiting >= BATCHES * self._encoder.batch_size:
+            self._encode(self._num_waiting // self._encoder.batch_size * self._encoder.batch_size)
+
+    def finish(self) -> list[npt.NDArray[np.float16]]:
+        """Encode what is left; gives the features [T, D] of each video."""
+        self._encode(self._num_waiting)
+        return np.split(np.concatenate(self._done), np.cumsum(self._counts)[:-1])
+
+    def _encode(self, num_frames: int) -> None:
+        if not num_frames:
+            return
+        pixels = np.concatenate(self._waiting)  # [N, H, W, 3]
+        features = self._encoder.encode_frames(pixels[:num_frames])  # [N, D]
+        with np.errstate(over="ignore"):
+            self._done.append(features.astype(np.float16))  # [N, D]
+        self._waiting = [pixels[num_frames:].copy()]
+        self._num_waiting -= num_frames
+
+
+def _checked(
+    source: Source, features: npt.NDArray[np.float16], times: npt.NDArray[np.float64]
+) -> Encoded | InputError:
+    """The features [T, D] as they are kept, unless one of them is not finite."""
+    if not np.isfinite(features).all():
+        return FeatureError(f"{source.id}: its features are not finite, or too large for float16")
+    return Encoded(features, times.astype(np.float32))

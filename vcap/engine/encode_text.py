@@ -107,7 +107,7 @@ def encode_text(
     if settings.stream is not None:
         raise UsageError("--stream is for videos, not for --text")
     reporter = reporter or Silent()
-    encoder = load_named(settings, reporter)
+    encoder = load_named(settings, reporter, Path(output))
     made_by = {"encoder": dict(encoder.fingerprint), "sampler": SAMPLER}
     teller = Teller(on_result)
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from vcap.engine import registry
 from vcap.engine.fingerprint import weights_digest
+from vcap.engine.number_types import fastest_dtype
 from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
 from vcap.errors import CheckpointError, UnavailableError, UsageError, VcapError
 from vcap.video.picture import Size
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 GRID_SIDE = 3
-BATCH_SIZE = 16
+BATCH_SIZE = 16  # of vcap's own encoders, which are small
+LARGE_BATCH = 32  # of others on a processor; more gains nothing
+GPU_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class ClipEncoder:
     """Satisfies `types.Encoder`; also encodes sentences.
 
     Frames go through in batches of one fixed size, the last filled up with black ones, so that a
-    frame's numbers do not depend on how many others there are.
+    frame's numbers do not depend on how many others there are. The weights are converted once to
+    the number type; autocast and compilation were measured to gain nothing on processors.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class ClipEncoder:
         dtype: "torch.dtype | str | None" = None,
         batch_size: int = BATCH_SIZE,
     ) -> None:
+        import torch
+
         if features not in registry.FEATURES:
             raise UsageError(f"features: want {' or '.join(registry.FEATURES)}, got {features}")
         self.name = name
@@ -96,7 +102,7 @@ class ClipEncoder:
         self._weights = weights_digest(model.state_dict())
         self._quick_gelu = any(type(part).__name__ == "QuickGELU" for part in model.modules())
         self._dtype = torch_dtype(dtype, device)
-        self._device = device
+        self._device = torch.device(device)
         self._model = model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
         self._tokenize = tokenize
         black = np.zeros((1, preprocess.size, preprocess.size, 3), np.uint8)
@@ -136,14 +142,16 @@ class ClipEncoder:
             raise ValueError(
                 f"want uint8 [T, {side}, {side}, 3], got {pixels.dtype} {[*pixels.shape]}"
             )
+        # Results are fetched at the end: a GPU then copies a batch in while it computes another.
         parts = [
             self._forward(pixels[start : start + self.batch_size])
             for start in range(0, len(pixels), self.batch_size)
         ]
-        return np.concatenate(parts) if parts else np.zeros((0, self.width), np.float32)
+        fetched = [np.asarray(part.cpu().numpy(), dtype=np.float32) for part in parts]
+        return np.concatenate(fetched) if fetched else np.zeros((0, self.width), np.float32)
 
-    def _forward(self, pixels: Pixels) -> Features:
-        """At most a batch of frames [t, H, W, 3] -> [t, D]."""
+    def _forward(self, pixels: Pixels) -> "torch.Tensor":
+        """At most a batch of frames [t, H, W, 3] -> [t, D] float32, still on the device."""
         import torch
 
         from vcap.models import clip
@@ -151,7 +159,7 @@ class ClipEncoder:
         missing = self.batch_size - len(pixels)
         full = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0)))  # [batch, H, W, 3]
         with torch.inference_mode():
-            batch = torch.from_numpy(full).to(self._device)
+            batch = self._on_device(torch.from_numpy(full))  # [batch, H, W, 3]
             pictures = clip.normalise(batch, self.preprocess.mean, self.preprocess.std)
             pictures = pictures.to(self._dtype)  # [batch, 3, H, W]
             if self.features == "grid":
@@ -159,7 +167,14 @@ class ClipEncoder:
                 out = torch.cat([pooled, grid.flatten(1)], dim=1)  # [batch, D]
             else:
                 out = self._model.encode_image(pictures)  # [batch, D]
-        return np.asarray(out[: len(pixels)].float().cpu().numpy(), dtype=np.float32)
+            found: torch.Tensor = out[: len(pixels)].float()  # [t, D]
+        return found
+
+    def _on_device(self, batch: "torch.Tensor") -> "torch.Tensor":
+        """The batch where it is computed; to a GPU it is copied while that is still busy."""
+        if self._device.type != "cuda":
+            return batch.to(self._device)
+        return batch.pin_memory().to(self._device, non_blocking=True)
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """N sentences -> embeddings [N, D] of the space that `embedding` features lie in."""
@@ -218,7 +233,8 @@ def load_encoder(
     Args:
         name: see the head of this module.
         device: where it computes.
-        dtype: auto (fp32), fp32, bf16 or fp16.
+        dtype: fp32 (the default), bf16, fp16, or `auto`: for one of vcap's own encoders fp32, in
+            which it was trained; for another one what `fastest_dtype` says.
         features: `embedding` [D], or `grid`: the embedding, then one of each of 3 x 3 places
             row by row [10*D].
 
@@ -227,11 +243,14 @@ def load_encoder(
         UnavailableError: the weights are not on this machine and cannot be fetched.
         CheckpointError: the weights do not fit.
     """
-    model, preprocess, tokenize = _load(name)
+    own = _own_folder(name)
+    model, preprocess, tokenize = _load(name) if own is None else _vcap_folder(own)
+    chosen = fastest_dtype(device) if dtype == "auto" and own is None else dtype
+    on_gpu = str(device).startswith("cuda")
+    batch_size = BATCH_SIZE if own else GPU_BATCH if on_gpu else LARGE_BATCH
+    made: dict[str, Any] = {"device": device, "dtype": chosen, "batch_size": batch_size}
     try:
-        return ClipEncoder(
-            name, model, preprocess, tokenize, features=features, device=device, dtype=dtype
-        )
+        return ClipEncoder(name, model, preprocess, tokenize, features=features, **made)
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
 
@@ -239,15 +258,21 @@ def load_encoder(
 Parts = tuple[Any, Preprocess, Any]
 
 
-def _load(name: str) -> Parts:
+def _own_folder(name: str) -> Path | None:
+    """The folder of an encoder that vcap trained; None where the name is of another kind."""
     entry = registry.ENCODERS.get(name)
     if entry and entry.kind == "vcap":
-        return _vcap_folder(asset_folder(entry.source))
+        return asset_folder(entry.source)
     folder = Path(name).expanduser()
-    if (folder / "open_clip_config.json").is_file():
-        return _open_clip(f"local-dir:{folder.absolute()}", None, str(folder))
+    is_own = folder.is_dir() and not (folder / "open_clip_config.json").is_file()
+    return model_folder(folder) if is_own else None
+
+
+def _load(name: str) -> Parts:
+    """An encoder that open_clip builds."""
+    folder = Path(name).expanduser()
     if folder.is_dir():
-        return _vcap_folder(model_folder(folder))
+        return _open_clip(f"local-dir:{folder.absolute()}", None, str(folder))
     if name.startswith("hf:"):
         return _open_clip(f"hf-hub:{name.removeprefix('hf:')}", None, name)
     tower, _, weights = name.partition(":")

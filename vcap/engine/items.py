@@ -139,7 +139,7 @@ def map_items(  # noqa: PLR0913  one place where every policy over items meets
         if plan.units and prepare is not None:
             executor = executor or Local()
             loop.pool = stack.enter_context(executor.open(prepare, attempt))
-            loop.ahead = executor.workers * 2 + group
+            loop.ahead = 2 * (executor.workers + group)  # of the next group too
         loop.run(plan)
         if isinstance(output, Finished):
             output.finish()
