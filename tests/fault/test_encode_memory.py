@@ -7,6 +7,7 @@ import pytest
 
 from tests.killing import start_child
 from tests.small_videos import make_video
+from vcap.features.store import FeatureStore
 
 CHILD = """
 import resource, sys
@@ -17,13 +18,16 @@ print(summary.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def encode_apart(videos: Path, store: Path, sampler: str) -> tuple[int, int]:
-    """Encode in a process of its own; gives how many videos were done, and its peak in KiB."""
-    run = start_child(CHILD, videos, store, sampler)
-    told, complaint = run.communicate(timeout=300)
-    assert run.returncode == 0, complaint
-    done, peak = told.split()
-    return int(done), int(peak)
+def encode_apart(store: Path, sampler: str, *folders: Path) -> list[tuple[int, int]]:
+    """Encode each folder in a process of its own: how many videos were done, and its peak in KiB."""
+    runs = [start_child(CHILD, folder, store / folder.name, sampler) for folder in folders]
+    told = []
+    for run in runs:
+        line, complaint = run.communicate(timeout=300)
+        assert run.returncode == 0, complaint
+        done, peak = line.split()
+        told.append((int(done), int(peak)))
+    return told
 
 
 def copies(video: Path, folder: Path, number: int) -> Path:
@@ -38,19 +42,18 @@ def copies(video: Path, folder: Path, number: int) -> Path:
 def test_three_hundred_videos_take_no_more_memory_than_forty(tmp_path: Path) -> None:
     video = make_video(tmp_path / "one.mp4", 1)
     few, many = (copies(video, tmp_path / str(number), number) for number in (40, 300))
-    num_few, peak_few = encode_apart(few, tmp_path / "few", "uniform 2")
-    num_many, peak_many = encode_apart(many, tmp_path / "many", "uniform 2")
+    told = encode_apart(tmp_path / "store", "uniform 2", few, many)
+    (num_few, peak_few), (num_many, peak_many) = told
     assert (num_few, num_many) == (40, 300)
     assert peak_many <= 1.1 * peak_few
 
 
 @pytest.mark.slow
 def test_a_long_video_takes_little_more_memory_than_a_short_one(tmp_path: Path) -> None:
-    peaks = {}
-    for num_frames in (200, 1500):
-        folder = tmp_path / str(num_frames)
-        make_video(folder / "one.mp4", 1, num_frames=num_frames)
-        done, peaks[num_frames] = encode_apart(folder, tmp_path / f"store{num_frames}", "all")
-        assert done == 1
+    folders = [tmp_path / str(num_frames) for num_frames in (200, 1500)]
+    for folder in folders:
+        make_video(folder / "one.mp4", 1, num_frames=int(folder.name))
+    (_, peak_short), (_, peak_long) = encode_apart(tmp_path / "store", "all", *folders)
+    assert FeatureStore(tmp_path / "store" / "1500").num_frames("one.mp4") == 1500
     # all frames of the long one, 96 pixels square, would be 41 MB
-    assert peaks[1500] - peaks[200] <= 20_000
+    assert peak_long - peak_short <= 20_000

@@ -167,6 +167,20 @@ def test_the_folder_of_a_run_stands_for_the_model_inside(tmp_path: Path) -> None
     assert load_encoder(str(tmp_path / "model" / "clip")).width == 8
 
 
+@pytest.mark.parametrize("recorded", ["bfloat16", "float32"])
+def test_the_encoder_computes_in_the_type_that_the_captioner_was_trained_with(
+    tmp_path: Path, recorded: str
+) -> None:
+    write_captioner(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["encoder"]["fingerprint"]["dtype"] = recorded
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for dtype, wanted in ((None, recorded), ("auto", recorded), ("fp32", "float32")):
+        found = load_model(str(tmp_path), device="cpu", dtype=dtype)
+        assert found.encoder.fingerprint["dtype"] == wanted
+        assert str(next(found.model.parameters()).dtype) == "torch.float32"
+
+
 def test_a_misspelt_model_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no model named tny; did you mean tiny\?") as caught:
         load_model("tny", device="cpu")

@@ -43,6 +43,15 @@ def test_a_short_video_is_one_chunk_and_its_file_is_closed_at_once(long_video: P
     assert [len(part.times) for part in chunks] == [5]
 
 
+def test_a_long_video_that_is_read_once_more_is_whole_again(long_video: Path) -> None:
+    [source] = gather([str(long_video)])
+    chunks = start(partial(frame_chunks, source, parse_sampler("all"), SIZE))
+    reading = iter(chunks)
+    next(reading), next(reading)  # what used them failed in the middle
+    for _ in range(2):
+        assert sum(len(part.times) for part in chunks) == 160
+
+
 def test_segments_stay_together_until_a_chunk_is_full(long_video: Path) -> None:
     [source] = gather([str(long_video)])
     cutter = Cutter(None, every=1.0)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.small_models import SIDE, write_encoder
+from vcap.engine.encode import encode
 from vcap.engine.encoders import ClipEncoder, load_encoder, torch_dtype
-from vcap.errors import CheckpointError, UnavailableError, UsageError
+from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
+from vcap.features.store import FeatureStore
 from vcap.models.clip import TowerConfig, build_clip
 from vcap.video.picture import Size
 
@@ -248,3 +251,80 @@ def test_an_installation_without_the_embedded_weights_says_so(
     monkeypatch.setattr(encoders, "__file__", str(tmp_path / "engine" / "encoders.py"))
     with pytest.raises(UnavailableError, match="not part of this installation"):
         load_encoder("tiny")
+
+
+@pytest.fixture(scope="module")
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of open_clip's with a small transformer of random weights, four layers deep."""
+    path = tmp_path_factory.mktemp("vit")
+    sizes = {"layers": 4, "width": 64, "patch_size": 8, "image_size": SIDE, "head_width": 16}
+    config = {**OPEN_CLIP, "embed_dim": 32, "vision_cfg": sizes}
+    preprocess = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    told = {"model_cfg": config, "preprocess_cfg": preprocess}
+    (path / "open_clip_config.json").write_text(json.dumps(told))
+    torch.manual_seed(0)
+    weights = build_clip(TowerConfig(**config)).state_dict()  # type: ignore[arg-type]
+    save_file(weights, path / "open_clip_model.safetensors")
+    return path
+
+
+@pytest.fixture
+def gains(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Make this a machine that gains by bf16, or one that does not."""
+
+    def choose(gains: bool) -> None:
+        dtype = torch.bfloat16 if gains else torch.float32
+        monkeypatch.setattr("vcap.engine.encoders.fastest_dtype", lambda device: dtype)
+
+    return choose
+
+
+def test_bf16_and_fp32_point_the_same_way(vit: Path) -> None:
+    pixels = frames(40)
+    full, half = (
+        load_encoder(str(vit), dtype=name).encode_frames(pixels) for name in ("fp32", "bf16")
+    )
+    norms = np.linalg.norm(full, axis=1) * np.linalg.norm(half, axis=1)
+    assert ((full * half).sum(1) / norms).min() >= 0.999
+    assert not np.array_equal(full, half)
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_a_frames_numbers_are_its_own_in_large_batches_too(vit: Path, dtype: str) -> None:
+    encoder, pixels = load_encoder(str(vit), dtype=dtype), frames(77)
+    together = encoder.encode_frames(pixels)
+    order = np.random.default_rng(0).permutation(77)
+    np.testing.assert_array_equal(encoder.encode_frames(pixels[order]), together[order])
+    np.testing.assert_array_equal(encoder.encode_frames(pixels[70:71]), together[70:71])
+
+
+@pytest.mark.parametrize(("faster", "wanted"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_follows_the_machine_for_an_encoder_of_open_clips(
+    vit: Path, gains: Callable[[bool], None], faster: bool, wanted: str
+) -> None:
+    gains(faster)
+    assert load_encoder(str(vit), dtype="auto").fingerprint["dtype"] == wanted
+    assert load_encoder(str(vit), dtype="fp32").fingerprint["dtype"] == "float32"
+    assert load_encoder(str(vit)).fingerprint["dtype"] == "float32"
+
+
+def test_auto_leaves_vcaps_own_encoders_in_the_type_they_were_trained_in(
+    folder: Path, gains: Callable[[bool], None]
+) -> None:
+    gains(True)
+    assert load_encoder(str(folder), dtype="auto").fingerprint["dtype"] == "float32"
+    assert load_encoder("tiny", dtype="auto").fingerprint["dtype"] == "float32"
+
+
+def test_a_store_goes_on_in_the_type_it_was_begun_in(
+    vit: Path, gains: Callable[[bool], None], small_videos: Path, tmp_path: Path
+) -> None:
+    first, second = (str(small_videos / f"{number}.mp4") for number in range(2))
+    gains(True)
+    encode([first], tmp_path / "store", model=str(vit), device="cpu")
+    gains(False)  # another machine
+    assert encode([first, second], tmp_path / "store", model=str(vit), device="cpu").done == 1
+    told = FeatureStore(tmp_path / "store").fingerprint["encoder"]
+    assert told["dtype"] == "bfloat16"  # type: ignore[index,call-overload]
+    with pytest.raises(FeatureError, match=r"dtype bfloat16.*dtype float32"):
+        encode([second], tmp_path / "store", model=str(vit), device="cpu", dtype="fp32")
