@@ -28,15 +28,6 @@ NumFrames = Annotated[
         "--frames", metavar="N", min=1, help="N frames, evenly spread.", show_default=False
     ),
 ]
-Sampler = Annotated[
-    str | None,
-    typer.Option(
-        "--sampler",
-        metavar="NAME",
-        help="Which frames, by name: 'fps 2', 'uniform 16', all, keyframes.",
-        show_default=False,
-    ),
-]
 Features = Annotated[
     Literal["embedding", "grid"] | None,
     typer.Option(
@@ -58,7 +49,9 @@ def command(
     model: Model = None,
     fps: Fps = None,
     frames: NumFrames = None,
-    sampler: Sampler = None,
+    sampler: options.Sampler = None,
+    fast_frames: options.FastFrames = False,
+    exact_pixels: options.ExactPixels = False,
     stream: options.Stream = None,
     features: Features = None,
     text: Text = False,
@@ -89,6 +82,7 @@ def command(
 
     given: dict[str, Any] = {"model": model, "features": features}
     given["sampler"] = choose_sampler(fps, frames, sampler)
+    given |= {"fast_frames": fast_frames or None, "exact_pixels": exact_pixels or None}
     given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags("encode", EncodeSettings, given, unless="auto")
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}

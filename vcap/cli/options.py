@@ -57,6 +57,20 @@ Stream = Annotated[
         help="Number of the video stream in the file; default: the one ffmpeg calls best.",
     ),
 ]
+Sampler = Annotated[
+    str | None,
+    _unset(
+        "--sampler",
+        metavar="NAME",
+        help="Which frames, by name: 'fps 2', 'uniform 16', 'times 1.5,3', all, keyframes.",
+    ),
+]
+ExactPixels = Annotated[
+    bool, _set("--exact-pixels", help="Resize as published numbers were made; slower.")
+]
+FastFrames = Annotated[
+    bool, _set("--fast-frames", help="Take the keyframe before each time: fast, approximate.")
+]
 
 Output = Annotated[Path | None, _FOLDER]
 

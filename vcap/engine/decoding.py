@@ -90,8 +90,11 @@ def frame_chunks(
     warn: Callable[[str], None],
     *,
     stream: int | None = None,
+    alone: bool = False,
 ) -> Iterator[Frames]:
     """The wanted frames of a video in chunks of at most `CHUNK`; at least one chunk.
+
+    With `alone`, where no other video is decoded, a large one may use several threads.
 
     Raises:
         VideoError: no frame decodes.
@@ -99,7 +102,13 @@ def frame_chunks(
     from vcap.video.decode import iter_frames
 
     frames = iter_frames(
-        source.path, sampler, segment=source.segment, size=size, stream=stream, on_warning=warn
+        source.path,
+        sampler,
+        segment=source.segment,
+        size=size,
+        stream=stream,
+        alone=alone,
+        on_warning=warn,
     )
     while part := list(islice(frames, CHUNK)):
         yield joined(part)

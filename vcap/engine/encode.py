@@ -7,6 +7,7 @@ Shapes: T frames, H W pixels, D feature width.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ class EncodeSettings(BaseModel):
         batch_size: frames that go through the encoder at once; None for its own.
         shard_size: videos a file of the store holds.
         stream: number of the video stream in each file; None for the best.
+        exact_pixels: resize as published numbers were made; see `vcap.video.picture.Size`.
+        fast_frames: answer each time of the sampler with the keyframe before it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,20 @@ class EncodeSettings(BaseModel):
     batch_size: int | None = Field(default=None, ge=1)
     shard_size: int = Field(default=SHARD_SIZE, ge=1)
     stream: int | None = Field(default=None, ge=0)
+    exact_pixels: bool = False
+    fast_frames: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The sampler's text with what `fast_frames` adds.
+
+        Raises:
+            UsageError: there is no such sampler, or it goes by frames and cannot be fast.
+        """
+        from vcap.video.sample import parse_sampler
+
+        asked = parse_sampler(self.sampler)
+        return str(replace(asked, keyframes_only=True) if self.fast_frames else asked)
 
 
 def encode(
@@ -93,15 +110,18 @@ def encode(
     items = to_items(as_sources(inputs), checksum=rules.pop("checksum", False))
     reporter = reporter or Silent()
     encoder = load_named(settings, reporter, Path(output))
-    made_by = made_from(encoder.fingerprint, settings.sampler, settings.stream)
-    job = EncodeVideos(encoder, settings.sampler, reporter, settings.stream)
+    rule = settings.rule
+    how: dict[str, Any] = {"stream": settings.stream, "exact": settings.exact_pixels}
+    tell_approximate(rule, reporter)
+    made_by = made_from(encoder.fingerprint, rule, **how)
+    job = EncodeVideos(encoder, rule, reporter, **how, alone=len(items) == 1)
     teller = Teller(on_result)
     summary = map_items(
         items,
         job.work,
         prepare=job.prepare,
         output=StoreOutput(Path(output), made_by, encoder.width, reporter, settings.shard_size),
-        group=videos_at_once(items, settings.sampler),
+        group=videos_at_once(items, rule),
         executor=Local(workers or os.cpu_count() or 1),
         fingerprint=settings_digest(made_by),
         on_result=teller.tell,
@@ -149,14 +169,15 @@ class Teller:
 
 
 def made_from(
-    encoder: Mapping[str, Any], sampler: str, stream: int | None = None
+    encoder: Mapping[str, Any], sampler: str, stream: int | None = None, exact: bool = False
 ) -> dict[str, Any]:
-    """The fingerprint of a store: encoder, sampler and decoder; the stream where one is named."""
+    """The fingerprint of a store: encoder, sampler and decoder; stream and pixels where named."""
     from vcap.video.probe import decoder_version
     from vcap.video.sample import parse_sampler
 
     text = str(parse_sampler(sampler))
-    named = {} if stream is None else {"stream": stream}
+    named: dict[str, Any] = {} if stream is None else {"stream": stream}
+    named |= {"pixels": "exact"} if exact else {}
     return {"encoder": dict(encoder), "sampler": text, **named, "decoder": decoder_version()}
 
 
@@ -210,6 +231,14 @@ def tell_default(settings: EncodeSettings, reporter: Reporter) -> None:
         )
 
 
+def tell_approximate(sampler: str, reporter: Reporter) -> None:
+    """Say that the frames are not those of the wanted times, where they are not."""
+    from vcap.video.sample import parse_sampler
+
+    if parse_sampler(sampler).keyframes_only:
+        reporter.info("frames: approximate, the keyframe before each time, maybe seconds earlier")
+
+
 def as_sources(inputs: Sequence[str | Path | Source] | str | Path) -> list[Source]:
     """Inputs as sources; one path may stand for a list of one."""
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
@@ -254,14 +283,22 @@ class EncodeVideos:
         sampler: str,
         reporter: Reporter,
         stream: int | None = None,
+        exact: bool = False,
+        alone: bool = False,
     ) -> None:
-        """Read the sampler's text; `encoder` is used by `work` alone."""
+        """Read the sampler's text; `encoder` is used by `work` alone.
+
+        Args:
+            exact: resize as published numbers were made.
+            alone: there is one video only, which may use several threads.
+        """
         from vcap.video.sample import parse_sampler
 
         self._encoder = encoder
         self._sampler = parse_sampler(sampler)
         self._reporter = reporter
-        self._stream = stream
+        self._how: dict[str, Any] = {"stream": stream, "alone": alone}
+        self._size = replace(encoder.size, exact=exact)
 
     def prepare(self, source: Source) -> tuple[Source, Chunks[Frames]]:
         """Decode the first chunk.
@@ -269,8 +306,8 @@ class EncodeVideos:
         Raises:
             VideoError: no frame decodes.
         """
-        size, stream = self._encoder.size, self._stream
-        return source, start(partial(frame_chunks, source, self._sampler, size, stream=stream))
+        make = partial(frame_chunks, source, self._sampler, self._size, **self._how)
+        return source, start(make)
 
     def work(self, prepared: list[tuple[Source, Chunks[Frames]]]) -> list[Encoded | InputError]:
         """Features of each video; the frames of all of them fill batches together."""

@@ -106,6 +106,8 @@ def encode_text(
         )
     if settings.stream is not None:
         raise UsageError("--stream is for videos, not for --text")
+    if settings.exact_pixels or settings.fast_frames:
+        raise UsageError("--exact-pixels and --fast-frames are for videos, not for --text")
     reporter = reporter or Silent()
     encoder = load_named(settings, reporter, Path(output))
     made_by = {"encoder": dict(encoder.fingerprint), "sampler": SAMPLER}
