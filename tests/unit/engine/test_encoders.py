@@ -325,6 +325,6 @@ def test_a_store_goes_on_in_the_type_it_was_begun_in(
     gains(False)  # another machine
     assert encode([first, second], tmp_path / "store", model=str(vit), device="cpu").done == 1
     told = FeatureStore(tmp_path / "store").fingerprint["encoder"]
-    assert told["dtype"] == "bfloat16"  # type: ignore[index,call-overload]
+    assert told["dtype"] == "bfloat16"
     with pytest.raises(FeatureError, match=r"dtype bfloat16.*dtype float32"):
         encode([second], tmp_path / "store", model=str(vit), device="cpu", dtype="fp32")
