@@ -7,7 +7,7 @@ import pytest
 
 from vcap.errors import VideoError
 from vcap.video import decode as decoding
-from vcap.video.decode import Size, read_frames
+from vcap.video.decode import Size, iter_frames, read_frames
 from vcap.video.probe import probe
 from vcap.video.sample import Sampler, parse_sampler
 
@@ -45,13 +45,45 @@ def test_chosen_frames_have_the_pixels_of_a_full_decode(media_root, decode_all, 
     length = end_time - times[0]
     grid = [times[0] + step / 5 for step in range(500) if step / 5 < length - 1e-6]
     middles = [times[0] + (part + 0.5) * length / 12 for part in range(12)]
-    for text, wanted in [("fps 5", grid), ("uniform 12", middles), ("all", times)]:
+    places = [-1.0, times[0], times[-1] / 3, times[-1] / 3, times[len(times) // 2], times[-1] + 9]
+    listed = "times " + ",".join(map(repr, sorted(places)))
+    rules = [("fps 5", grid), ("uniform 12", middles), ("all", times), (listed, sorted(places))]
+    for text, wanted in rules:
         frames = read_frames(media_root / name, parse_sampler(text))
         chosen = by_the_rule(times, wanted)
         assert frames.times.tolist() == [times[index] for index in chosen]
         assert frames.warnings == ()
         for pixels, index in zip(frames.pixels, chosen, strict=True):
             assert np.array_equal(pixels, reference[index])
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_fast_frames_are_keyframes_with_their_own_pixels(media_root, decode_all, name):
+    times, reference, _ = decode_all(media_root / name)
+    frames = read_frames(media_root / name, parse_sampler("uniform 6 keyframes-only"))
+    exact = read_frames(media_root / name, parse_sampler("uniform 6"), size=Size(8, 8))
+    assert len(frames.times) == 6
+    assert (frames.times <= exact.times).all()
+    assert frames.warnings == ()
+    for time, pixels in zip(frames.times.tolist(), frames.pixels, strict=True):
+        assert np.array_equal(pixels, reference[times.index(time)])
+
+
+@pytest.mark.parametrize("text", ["all", "fps 2", "uniform 5"])
+@pytest.mark.parametrize(
+    "name", ["UXs3eq68ZjE_250_255.avi", "fire2.mp4", "hdr10-av1.mp4", "cups.mp4"]
+)
+def test_a_large_video_read_alone_has_the_same_frames(media_root, name, text):
+    ways = [
+        iter_frames(media_root / name, parse_sampler(text), size=Size(99, 66), alone=alone)
+        for alone in (False, True)
+    ]
+    num_frames = 0
+    for (time, pixels), (other_time, other) in zip(*ways, strict=True):
+        num_frames += 1
+        assert time == other_time
+        assert np.array_equal(pixels, other)
+    assert num_frames >= 5
 
 
 @pytest.mark.parametrize("name", REAL)
