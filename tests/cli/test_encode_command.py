@@ -216,3 +216,41 @@ def test_a_real_encoder_folder_makes_projected_features_of_its_width(
     for name in store:
         other = FeatureStore(tmp_path / "b").features(name)
         assert np.allclose(store.features(name), other, atol=2e-3)
+
+
+def test_fast_frames_are_said_to_be_approximate_on_stderr(
+    vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
+) -> None:
+    result = vcap("encode", small_videos, "-o", tmp_path, "--frames", 3, "--fast-frames")
+    assert (result.exit_code, result.stdout) == (0, f"{tmp_path}\n")
+    assert result.stderr.count("approximate") == 1
+    assert FeatureStore(tmp_path).fingerprint["sampler"] == "uniform 3 keyframes-only"
+
+
+def test_exact_pixels_are_a_flag_and_a_setting(
+    vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    result = vcap("encode", small_videos, "-o", tmp_path / "a", "--exact-pixels")
+    assert result.exit_code == 0
+    assert FeatureStore(tmp_path / "a").fingerprint["pixels"] == "exact"
+    monkeypatch.setenv("VCAP_SET__encode__exact_pixels", "true")
+    assert vcap("encode", small_videos, "-o", tmp_path / "b").exit_code == 0
+    assert FeatureStore(tmp_path / "b").fingerprint == FeatureStore(tmp_path / "a").fingerprint
+
+
+def test_frames_that_cannot_be_fast_are_wrong_usage(
+    vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
+) -> None:
+    flags = ("--sampler", "all", "--fast-frames")
+    result = vcap("encode", small_videos, "-o", tmp_path / "store", *flags)
+    assert result.exit_code == 2
+    assert "cannot be fast" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_list_of_times_can_be_asked_for(
+    vcap: Any, asked: list[Any], small_videos: Path, tmp_path: Path
+) -> None:
+    result = vcap("encode", small_videos, "-o", tmp_path, "--sampler", "times 0.5,1")
+    assert result.exit_code == 0
+    assert FeatureStore(tmp_path).times("3.mp4").tolist() == [0.5, 1.0]
