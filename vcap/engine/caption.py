@@ -129,8 +129,8 @@ def caption(
         OutputError: a file is in the way that vcap did not make, or cannot be written.
     """
     reporter = reporter or Silent()
-    job = CaptionVideos(captioner, how, reporter)
     items = to_items(sources, checksum=rules.pop("checksum", False))
+    job = CaptionVideos(captioner, how, reporter, alone=len(items) == 1)
     in_order = InOrder([item.key for item in items], files, on_result)
     summary = map_items(
         items,
@@ -227,7 +227,7 @@ def caption_video(
     sources = gather([os.fspath(video)])
     if len(sources) != 1:
         raise UsageError(f"{video} names {len(sources)} videos; use vcap.load_model(...) on each")
-    job = CaptionVideos(captioner, how, reporter or Silent())
+    job = CaptionVideos(captioner, how, reporter or Silent(), alone=True)
     [made] = job.work([job.prepare(sources[0])])
     if isinstance(made, InputError):
         raise made

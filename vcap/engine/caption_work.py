@@ -86,8 +86,12 @@ class CaptionVideos:
         num_far: videos so far that look unlike anything the model was trained on.
     """
 
-    def __init__(self, captioner: "Captioner", how: Manner, reporter: Reporter) -> None:
+    def __init__(
+        self, captioner: "Captioner", how: Manner, reporter: Reporter, alone: bool = False
+    ) -> None:
+        """Where there is one video only, which then is `alone`, it may use several threads."""
         self.num_far = 0
+        self._alone = alone
         self._captioner = captioner
         self._how = how
         self._reporter = reporter
@@ -120,7 +124,8 @@ class CaptionVideos:
             scenes = find_scenes(source.path, segment=source.segment, stream=stream)
         cutter = Cutter(source.segment, self._how.every, scenes)
         sampler, size = self._captioner.sampler, self._captioner.encoder.size
-        chunks = start(partial(part_chunks, source, sampler, cutter, size, stream=stream))
+        how: dict[str, Any] = {"stream": stream, "alone": self._alone}
+        chunks = start(partial(part_chunks, source, sampler, cutter, size, **how))
         return Prepared(source, cutter, chunks)
 
     def work(self, prepared: list[Prepared]) -> list[Made | InputError]:

@@ -128,10 +128,12 @@ def part_chunks(
     warn: Callable[[str], None],
     *,
     stream: int | None = None,
+    alone: bool = False,
 ) -> "Iterator[list[Part]]":
     """Segments with their frames, as many at a time as hold `CHUNK` frames or a little more.
 
-    A segment of more frames is spread over several chunks. At least one chunk.
+    A segment of more frames is spread over several chunks. At least one chunk. For `alone` see
+    `frame_chunks`.
 
     Raises:
         VideoError: no frame decodes.
@@ -141,7 +143,14 @@ def part_chunks(
     waiting: list[Part] = []
     held = 0
     parts = iter_parts(
-        source.path, sampler, cut, size=size, stream=stream, most=CHUNK, on_warning=warn
+        source.path,
+        sampler,
+        cut,
+        size=size,
+        stream=stream,
+        most=CHUNK,
+        alone=alone,
+        on_warning=warn,
     )
     for part in parts:
         waiting.append(part)

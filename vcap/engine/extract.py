@@ -108,8 +108,9 @@ def parse_size(text: str | None) -> "Size | None":
 class Frames:
     """Cuts one video: the part of the work that runs on many videos at a time."""
 
-    def __init__(self, wish: Wish, parts_dir: Path) -> None:
-        """Put temporary folders into `parts_dir`."""
+    def __init__(self, wish: Wish, parts_dir: Path, alone: bool = False) -> None:
+        """Put temporary folders into `parts_dir`; one video `alone` may use several threads."""
+        self.alone = alone
         self.wish = wish
         self.size = parse_size(wish.size)
         self.sampler = wish.sampler
@@ -142,17 +143,18 @@ class Frames:
         from vcap.video.parts import iter_parts
         from vcap.video.sample import Sampler
 
-        path, size, stream = source.path, self.size, self.wish.stream
+        path, stream = source.path, self.wish.stream
+        how: dict[str, Any] = {"size": self.size, "stream": stream, "alone": self.alone}
         told: dict[str, Any] = {"segment": source.segment, "on_warning": on_warning}
         if self.sampler is not None:
-            for _, pixels in iter_frames(path, self.sampler, size=size, stream=stream, **told):
+            for _, pixels in iter_frames(path, self.sampler, **how, **told):
                 yield pixels
             return
         from vcap.video.scenes import find_scenes
 
         scenes = find_scenes(path, stream=stream, **told)
         middle = Sampler("uniform", 1)
-        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=size, stream=stream):
+        for _, frames in iter_parts(path, middle, lambda *_: scenes, **how):
             yield frames.pixels[0]
 
 
@@ -267,7 +269,7 @@ def extract(
     from vcap.engine.items import map_items
 
     output = FramesOutput(folder, force)
-    work = Frames(wish, output.parts_dir)
+    work = Frames(wish, output.parts_dir, alone=len(sources) == 1)
     ensure_folder(folder)
 
     def warn(item: Item, result: Extracted) -> None:

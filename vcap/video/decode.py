@@ -59,7 +59,9 @@ def iter_frames(
 ) -> Iterator[tuple[float, Pixels]]:
     """Time in seconds and RGB pixels [H, W, 3] uint8 of each wanted frame, upright.
 
-    Memory stays flat: a frame is decoded when it is asked for.
+    Memory stays flat: a frame is decoded when it is asked for. Interlaced pictures come as they
+    are stored, both fields in one frame. Times are those of the file's own clock, wherever it
+    starts; what an edit list cuts off is not shown.
 
     Args:
         path: a video or an image.

@@ -27,6 +27,7 @@ def iter_parts(
     size: Size | None = None,
     stream: int | None = None,
     most: int | None = None,
+    alone: bool = False,
     on_warning: Warn = silent,
 ) -> Iterator[Part]:
     """Each segment with the frames that the sampler wants from it; one without any is left out.
@@ -42,12 +43,15 @@ def iter_parts(
         size: what to scale to; None for the displayed size.
         stream: number of the video stream in the file; None for the best.
         most: frames at once; a segment of more comes in several parts, one after the other.
+        alone: no other video is decoded at the same time; see `iter_frames`.
         on_warning: gets one sentence for each kind of damage.
 
     Raises:
         VideoError: the file holds no video, no frame decodes, or a segment lies outside.
     """
-    reader = open_reader(path, sampler, size=size, stream=stream, on_warning=on_warning)
+    reader = open_reader(
+        path, sampler, size=size, stream=stream, alone=alone, on_warning=on_warning
+    )
     segments = cut(float(reader.timeline.times[0]), reader.timeline.end_time)
     chosen = [reader.choose(segment) for segment in segments]
     frames = reader.read([number for numbers in chosen for number in numbers])

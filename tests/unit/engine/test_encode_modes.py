@@ -1,15 +1,20 @@
 """Exact pixels and fast frames: what they change in a store, and how a store says so."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.small_videos import ColourEncoder
+from tests.small_videos import ColourCaptioner, ColourEncoder
 from vcap.engine import encode as encode_module
+from vcap.engine.caption import caption
+from vcap.engine.caption_work import manner
 from vcap.engine.encode import EncodeSettings, encode, made_from, settings_digest
 from vcap.engine.encode_text import encode_text
+from vcap.engine.extract import Wish, extract
+from vcap.engine.inputs import Source, gather
 from vcap.engine.reporter import Silent
 from vcap.errors import FeatureError, UsageError
 from vcap.features.store import FeatureStore
@@ -129,12 +134,30 @@ def test_a_list_of_times_is_encoded_frame_by_frame(
     assert FeatureStore(tmp_path).fingerprint["sampler"] == "times 0.1,0.6,2,9"
 
 
+def run_encode(sources: list[Source], folder: Path) -> None:
+    encode(sources, folder)
+
+
+def run_caption(sources: list[Source], folder: Path) -> None:
+    caption(sources, ColourCaptioner(), manner(every=1.0))
+
+
+def run_extract(sources: list[Source], folder: Path) -> None:
+    extract(sources, folder, Wish("uniform 2"), reporter=Silent())
+
+
+def run_extract_scenes(sources: list[Source], folder: Path) -> None:
+    extract(sources, folder, Wish("scenes"), reporter=Silent())
+
+
 @pytest.mark.parametrize("names", [["0.mp4"], ["0.mp4", "1.mp4"]])
+@pytest.mark.parametrize("work", [run_encode, run_caption, run_extract, run_extract_scenes])
 def test_only_one_video_by_itself_may_use_threads(
     encoder: ColourEncoder,
     small_videos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[list[Source], Path], None],
     names: list[str],
 ) -> None:
     asked: list[bool] = []
@@ -145,5 +168,6 @@ def test_only_one_video_by_itself_may_use_threads(
         return open_video(path, stream, alone=alone)
 
     monkeypatch.setattr(decoding, "open_video", listen)
-    encode([str(small_videos / name) for name in names], tmp_path)
+    work(gather([str(small_videos / name) for name in names]), tmp_path)
+    assert asked
     assert any(asked) == (len(names) == 1)
