@@ -28,7 +28,7 @@ FOOTAGE = (
     "klteYv1Uv9A_27_33.avi",
     "UXs3eq68ZjE_250_255.avi",
     "flipping_a_pancake.mkv",
-    "cups.mp4",
+    "women_long_jump.mp4",
 )
 RATE = 30
 NUM_JOINED = 10
@@ -43,7 +43,7 @@ class Scale:
     """How long the videos are, and how many there are.
 
     Attributes:
-        seconds: of the looped video; the long one is ten times that.
+        seconds: of the looped video, a third of that at 720p; the long one is ten times that.
         clip_seconds: of each short clip.
         num_clips: short clips, one half small, the other larger.
     """
@@ -67,7 +67,8 @@ def looped(media: Path, work: Path, size: str, scale: Scale = FULL) -> Path:
     """The joined footage in a size named in `SIZES`, as long as the scale says."""
     path = work / scale.name / f"{size}.mp4"
     if not path.exists():
-        _write(path, _footage(media, SIZES[size]), scale.seconds * RATE)
+        count = scale.seconds * RATE // (3 if size == "720p" else 1)
+        _write(path, _footage(media, SIZES[size]), count)
     return path
 
 
