@@ -277,7 +277,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Print the ratios and what they come from; write them as JSON where asked."""
     arguments = parse()
-    quick, work = arguments.quick, arguments.work
+    quick, work = arguments.quick, arguments.work.absolute()
     rounds = 1 if quick else arguments.rounds
     scale = videos.QUICK if quick else videos.FULL
     clips = videos.clips(videos.media_folder(), work, scale)
