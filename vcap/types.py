@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+TIMES_FILE = "times.txt"  # beside extracted frames: when each is shown, then the end, seconds
+
 
 class Segment(NamedTuple):
     """A stretch of a video in seconds, half open: start <= t < end."""

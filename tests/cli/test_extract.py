@@ -38,13 +38,16 @@ def test_frames_are_numbered_from_one_in_a_folder_a_video(vcap: Any, tmp_path: P
     result = vcap("extract", "sample", "-o", out, "--frames", 3)
     assert (result.exit_code, result.stdout) == (0, f"{out / 'sample.mp4'}\t3\n")
     assert result.stderr == "videos: 1 done\n"
-    assert names(out / "sample.mp4") == ["000001.jpg", "000002.jpg", "000003.jpg"]
+    assert names(out / "sample.mp4") == [
+        *(f"00000{number}.jpg" for number in (1, 2, 3)),
+        "times.txt",
+    ]
     assert table(out) == [{"id": "sample.mp4", "success": "true", "frames": "3", "reason": ""}]
 
 
 def test_five_frames_a_second_without_being_told(vcap: Any, tmp_path: Path) -> None:
     vcap("extract", "sample", "-o", tmp_path)
-    assert len(names(tmp_path / "sample.mp4")) == 20  # of 31 / 8 seconds
+    assert len(names(tmp_path / "sample.mp4")) == 20 + 1  # of 31 / 8 seconds, and their times
 
 
 def test_png_keeps_the_decoded_pixels(vcap: Any, tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_a_second_run_does_nothing_and_says_so(vcap: Any, tmp_path: Path) -> Non
 def test_other_settings_replace_the_whole_folder(vcap: Any, tmp_path: Path) -> None:
     vcap("extract", "sample", "-o", tmp_path, "--frames", 4)
     vcap("extract", "sample", "-o", tmp_path, "--frames", 2, "--format", "webp")
-    assert names(tmp_path / "sample.mp4") == ["000001.webp", "000002.webp"]
+    assert names(tmp_path / "sample.mp4") == ["000001.webp", "000002.webp", "times.txt"]
     assert names(tmp_path) == [".vcap", "sample.mp4", "summary.csv"]
 
 
@@ -113,7 +116,7 @@ def test_a_name_that_is_no_utf8_comes_through(vcap: Any, tmp_path: Path) -> None
     assert (plain.exit_code, plain.stdout_bytes.count(b"\t1\n")) == (0, 1)
     found = json.loads(vcap(*words, "--json").stdout_bytes.decode("utf-8"))
     assert os.fsencode(found["id"]) == b"caf\xe9.mp4"
-    assert names(Path(found["folder"])) == ["000001.jpg"]
+    assert names(Path(found["folder"])) == ["000001.jpg", "times.txt"]
     assert b"caf\xe9.mp4,true,1," in (tmp_path / "out" / "summary.csv").read_bytes()
 
 
@@ -379,7 +382,7 @@ def test_force_replaces_what_is_in_the_way(vcap: Any, tmp_path: Path) -> None:
     mine.mkdir()
     (mine / "old.jpg").touch()
     assert vcap("extract", "sample", "-o", tmp_path, "--frames", 1, "--force").exit_code == 0
-    assert names(mine) == ["000001.jpg"]
+    assert names(mine) == ["000001.jpg", "times.txt"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(vcap: Any, tmp_path: Path) -> None:

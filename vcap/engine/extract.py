@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from vcap.engine.outputs import IsDone, Item, Units, one_by_one
 from vcap.errors import OutputError, UsageError
+from vcap.types import TIMES_FILE
 
 if TYPE_CHECKING:
     from vcap.engine.inputs import Source
     from vcap.engine.interrupt import StopRequest
     from vcap.engine.items import Summary
     from vcap.engine.reporter import Reporter
+    from vcap.types import Segment
     from vcap.video.decode import Warn
     from vcap.video.picture import Pixels, Size
     from vcap.video.sample import Sampler
@@ -122,40 +124,51 @@ class Frames:
         from vcap.video.image import encode_image
 
         part = self.parts_dir / secrets.token_hex(8)
-        count = 0
+        times: list[float] = []
         warnings: list[str] = []
         with output_errors(part):
             part.mkdir(parents=True)
         try:
-            for pixels in self.pictures(source, warnings.append):
-                count += 1
+            end_time, pictures = self.pictures(source, warnings.append)
+            for time, pixels in pictures:
+                times.append(time)
                 data = encode_image(pixels, self.wish.format)
                 with output_errors(part):
-                    (part / f"{count:06d}.{self.wish.format}").write_bytes(data)
+                    (part / f"{len(times):06d}.{self.wish.format}").write_bytes(data)
+            lines = "".join(f"{time}\n" for time in (*times, end_time))
+            with output_errors(part):
+                (part / TIMES_FILE).write_bytes(lines.encode())
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        return Extracted(part, count, tuple(warnings))
+        return Extracted(part, len(times), tuple(warnings))
 
-    def pictures(self, source: "Source", on_warning: "Warn") -> "Iterator[Pixels]":
-        """The wanted frames of one video in order."""
-        from vcap.video.decode import iter_frames
+    def pictures(
+        self, source: "Source", on_warning: "Warn"
+    ) -> "tuple[float, Iterator[tuple[float, Pixels]]]":
+        """When the last frame stops being shown, and the wanted frames with their times."""
+        from vcap.video.decode import open_reader
+
+        path, segment = source.path, source.segment
+        options: dict[str, Any] = {"stream": self.wish.stream, "on_warning": on_warning}
+        if self.sampler is None:
+            from vcap.video.scenes import find_scenes
+
+            scenes = find_scenes(path, segment=segment, **options)
+            return scenes[-1].end if scenes else 0.0, self._middles(path, scenes)
+        reader = open_reader(path, self.sampler, size=self.size, **options)
+        chosen = reader.choose(segment)
+        end_time = reader.timeline.end_time
+        return min(end_time, segment.end) if segment else end_time, reader.read(chosen)
+
+    def _middles(self, path: Path, scenes: "list[Segment]") -> "Iterator[tuple[float, Pixels]]":
+        """The middle frame of each shot."""
         from vcap.video.parts import iter_parts
         from vcap.video.sample import Sampler
 
-        path, stream = source.path, self.wish.stream
-        how: dict[str, Any] = {"size": self.size, "stream": stream, "alone": self.alone}
-        told: dict[str, Any] = {"segment": source.segment, "on_warning": on_warning}
-        if self.sampler is not None:
-            for _, pixels in iter_frames(path, self.sampler, **how, **told):
-                yield pixels
-            return
-        from vcap.video.scenes import find_scenes
-
-        scenes = find_scenes(path, stream=stream, **told)
-        middle = Sampler("uniform", 1)
-        for _, frames in iter_parts(path, middle, lambda *_: scenes, **how):
-            yield frames.pixels[0]
+        middle, size, stream = Sampler("uniform", 1), self.size, self.wish.stream
+        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=size, stream=stream):
+            yield float(frames.times[0]), frames.pixels[0]
 
 
 class FramesOutput:
@@ -236,7 +249,7 @@ def not_made_here(sources: "Sequence[Source]", folder: Path) -> "list[Source]":
     """Leave out frames that an earlier run wrote into the folder, where it lies in the input."""
     home = Path(os.path.abspath(folder))
     made = {home / name for name in FramesOutput(folder).made()}
-    return [source for source in sources if made.isdisjoint(source.path.parents)]
+    return [source for source in sources if made.isdisjoint([source.path, *source.path.parents])]
 
 
 def extract(
@@ -321,7 +334,8 @@ def results(items: Sequence[Item], folder: Path) -> list[Result]:
     for item in items:
         entry, path = journal.entry(item.key), output.path(item)
         if entry is not None and entry.status == "done":
-            found.append(Result(item.key, path, len(os.listdir(path)) if path.is_dir() else 0))
+            names = os.listdir(path) if path.is_dir() else []
+            found.append(Result(item.key, path, len({*names} - {TIMES_FILE})))
         elif entry is not None:
             found.append(Result(item.key, path, 0, entry.reason or entry.status))
     return found

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vcap.types import TIMES_FILE
+
 LENGTH = 16  # hexadecimal digits
 
 
@@ -57,6 +59,8 @@ def file_identity(path: Path, checksum: bool = False) -> dict[str, Any]:
     A file that is absent has the identity of nothing, so that it is looked at again when it comes.
     """
     try:
+        if (path / TIMES_FILE).is_file():
+            return _folder_identity(path, checksum)
         found = path.stat()
         if not checksum:
             return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
@@ -65,6 +69,14 @@ def file_identity(path: Path, checksum: bool = False) -> dict[str, Any]:
         return {"size": found.st_size, "sha256": content}
     except OSError:
         return {"size": None}
+
+
+def _folder_identity(folder: Path, checksum: bool) -> dict[str, Any]:
+    """The same for frames that `vcap extract` wrote: their times and how many, or all content."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    if not checksum:
+        return file_identity(folder / TIMES_FILE) | {"files": len(paths)}
+    return {"files": digest({path.name: file_identity(path, True) for path in paths})}
 
 
 def weights_digest(weights: bytes | Path | Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from vcap.engine import sample
 from vcap.engine.fingerprint import file_identity
 from vcap.engine.outputs import Item
 from vcap.errors import AnnotationError, InputError
-from vcap.types import Segment
+from vcap.types import TIMES_FILE, Segment
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset({
@@ -27,6 +27,7 @@ IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 MANIFEST_SUFFIXES = frozenset({".jsonl", ".ndjson"})
 STDIN = "-"
+FRAME_DIGITS = 6  # in the names of frames that `vcap extract` writes
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def gather(
     """All sources that the arguments name, in their order; a folder's in the order of names.
 
     Args:
-        arguments: files, folders (walked, hidden files skipped), manifests, `-` for stdin.
+        arguments: files, folders (walked, hidden files skipped; extracted frames are one video),
+            manifests, `-` for stdin.
         include, exclude: globs on the id or the file name.
         limit: at most so many a split.
 
@@ -113,12 +115,15 @@ def _from_folder(folder: Path) -> list[Source]:
     names = sorted(_walk(folder))
     if not names:
         raise InputError(f"no video or image in {folder}")
+    if names == ["."]:  # the folder itself is a video
+        return [_from_file(str(folder), Path(os.path.abspath(folder)).name)]
     return [_from_file(str(folder / name), name) for name in names]
 
 
 def _walk(folder: Path) -> Iterator[str]:
     """Paths of videos and images below a folder, as they stand in ids.
 
+    A folder that `vcap extract` made is one video.
     Links to folders are followed after all else, and no folder is entered twice.
     """
 
@@ -133,11 +138,23 @@ def _walk(folder: Path) -> Iterator[str]:
                 folders.clear()
                 continue
             seen.add(os.path.realpath(place))
+            if _is_frames(files):
+                folders.clear()
+                yield Path(place).relative_to(folder).as_posix()
+                continue
             paths = [Path(place, name) for name in folders]
             waiting += [path for path in paths if path.is_symlink()]
             for name in files:
                 if not name.startswith(".") and Path(name).suffix.lower() in MEDIA_SUFFIXES:
                     yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def _is_frames(names: Sequence[str]) -> bool:
+    """Whether files of these names are the frames of one video: numbered, and their times."""
+    return TIMES_FILE in names and any(
+        len(path.stem) >= FRAME_DIGITS and path.stem.isdecimal() and path.suffix in IMAGE_SUFFIXES
+        for path in map(Path, names)
+    )
 
 
 def _from_stdin(stdin: TextIO | None) -> list[Source]:

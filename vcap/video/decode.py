@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from vcap.errors import VideoError
 from vcap.types import Frames, Segment
+from vcap.video.frames_folder import Pictures, is_frames_folder, read_times
 from vcap.video.picture import Painter, Pixels, Size
 from vcap.video.probe import header_duration
 from vcap.video.sample import TIE_SECONDS, TIMED, Sampler, choose_frames
@@ -64,7 +65,7 @@ def iter_frames(
     starts; what an edit list cuts off is not shown.
 
     Args:
-        path: a video or an image.
+        path: a video, an image or a folder that `vcap extract` made.
         sampler: which frames.
         segment: the part of the video to look at; None for all of it.
         size: what to scale to; None for the displayed size.
@@ -143,6 +144,8 @@ def open_reader(
         VideoError: the file holds no video, or no frame decodes.
     """
     path = Path(path)
+    if is_frames_folder(path):
+        return Reader(path, sampler, stream, Painter(size, None), read_times(path), on_warning)
     with open_video(path, stream) as source:
         painter = Painter(size, source.aspect)
         timeline = read_timeline(source)
@@ -216,6 +219,9 @@ class Reader:
 
     def read(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
         """Time and pixels of each chosen frame, the fast way for as long as it holds."""
+        if is_frames_folder(self.path):
+            yield from self._pictures(chosen)
+            return
         if self.timeline.pts:
             try:
                 yield from self._fast(chosen)
@@ -223,6 +229,14 @@ class Reader:
             except PlanFailed:
                 self.last = None
         yield from self._whole(chosen)
+
+    def _pictures(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
+        """Decode the chosen pictures of a folder."""
+        pictures = Pictures(self.path, len(self.timeline.times))
+        for number, frame in pictures.read(chosen, self.repeats):
+            yield self._paint(float(self.timeline.times[number]), frame)
+        if warning := pictures.warning():
+            self.on_warning(warning)
 
     def _fast(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
         """Decode only what the chosen frames depend on."""

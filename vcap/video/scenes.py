@@ -13,6 +13,7 @@ from scenedetect.detectors.content_detector import ContentDetector
 
 from vcap.types import Segment
 from vcap.video.decode import Size, Warn, iter_frames, silent
+from vcap.video.frames_folder import first_picture, is_frames_folder
 from vcap.video.probe import probe
 from vcap.video.sample import Sampler
 
@@ -42,7 +43,8 @@ def find_scenes(
     Raises:
         VideoError: as `iter_frames`.
     """
-    info = probe(path, stream=stream)
+    is_folder = is_frames_folder(path)
+    info = probe(first_picture(path)) if is_folder else probe(path, stream=stream)
     size = Size(short_side=min(SHORT_SIDE, info.width, info.height))
     detector = ContentDetector(threshold=threshold, min_scene_len=MIN_SCENE_FRAMES)
     times: list[float] = []
