@@ -156,7 +156,7 @@ class Frames:
 
             scenes = find_scenes(path, segment=segment, **options)
             return scenes[-1].end if scenes else 0.0, self._middles(path, scenes)
-        reader = open_reader(path, self.sampler, size=self.size, **options)
+        reader = open_reader(path, self.sampler, size=self.size, alone=self.alone, **options)
         chosen = reader.choose(segment)
         end_time = reader.timeline.end_time
         return min(end_time, segment.end) if segment else end_time, reader.read(chosen)
@@ -166,8 +166,9 @@ class Frames:
         from vcap.video.parts import iter_parts
         from vcap.video.sample import Sampler
 
-        middle, size, stream = Sampler("uniform", 1), self.size, self.wish.stream
-        for _, frames in iter_parts(path, middle, lambda *_: scenes, size=size, stream=stream):
+        middle, stream = Sampler("uniform", 1), self.wish.stream
+        how: dict[str, Any] = {"size": self.size, "stream": stream, "alone": self.alone}
+        for _, frames in iter_parts(path, middle, lambda *_: scenes, **how):
             yield float(frames.times[0]), frames.pixels[0]
 
 
