@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,9 +127,10 @@ class Frames:
         part = self.parts_dir / secrets.token_hex(8)
         times: list[float] = []
         warnings: list[str] = []
-        with output_errors(part):
-            part.mkdir(parents=True)
-        try:
+        with ExitStack() as unless_done:
+            unless_done.callback(shutil.rmtree, part, ignore_errors=True)
+            with output_errors(part):
+                part.mkdir(parents=True)
             end_time, pictures = self.pictures(source, warnings.append)
             for time, pixels in pictures:
                 times.append(time)
@@ -138,9 +140,7 @@ class Frames:
             lines = "".join(f"{time}\n" for time in (*times, end_time))
             with output_errors(part):
                 (part / TIMES_FILE).write_bytes(lines.encode())
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+            unless_done.pop_all()
         return Extracted(part, len(times), tuple(warnings))
 
     def pictures(
