@@ -1,0 +1,1 @@
+"""What `vcap evaluate` needs from the disk and from Java: readers, tools, reports."""
