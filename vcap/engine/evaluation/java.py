@@ -1,0 +1,127 @@
+"""Java, and the programs of pycocoevalcap that run in it; the PTB tokenizer is one of them."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from vcap.errors import DeviceError, UnavailableError, VcapError
+
+INSTALL_JAVA = "apt-get install default-jre-headless"
+INSTALL_PROGRAMS = "pip install --force-reinstall pycocoevalcap"
+TOKENIZER_JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
+TOKENIZER_CLASS = "edu.stanford.nlp.process.PTBTokenizer"
+QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+DROPPED = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
+VERSION_SECONDS = 20
+
+
+def find_java() -> str | None:
+    """The Java program: of JAVA_HOME, or the one on the path."""
+    home = os.environ.get("JAVA_HOME")
+    return (shutil.which("java", path=str(Path(home) / "bin")) if home else None) or shutil.which(
+        "java"
+    )
+
+
+@cache
+def java_version(java: str) -> str:
+    """`17.0.15`: from the file beside the program, or from the program itself.
+
+    Raises:
+        UnavailableError: the program does not run.
+    """
+    release = Path(java).resolve().parents[1] / "release"
+    if release.is_file():
+        for line in release.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("JAVA_VERSION="):
+                return line.partition("=")[2].strip('"')
+    try:
+        done = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UnavailableError(f"{java} does not run: {error}", hint=INSTALL_JAVA) from error
+    return (done.stderr or done.stdout).split('"')[1::2][0] if '"' in done.stderr else "unknown"
+
+
+@cache
+def program_path(name: str) -> Path | None:
+    """A file of the package pycocoevalcap, without importing it; None where it is not there."""
+    found = find_spec("pycocoevalcap")
+    folders = found.submodule_search_locations if found else None
+    paths = [Path(folder) / name for folder in folders or ()]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def programs_version() -> str | None:
+    """The version of pycocoevalcap; None where it is not installed."""
+    try:
+        return version("pycocoevalcap")
+    except PackageNotFoundError:
+        return None
+
+
+def require_program(name: str) -> Path:
+    """A file of the package pycocoevalcap.
+
+    Raises:
+        UnavailableError: it is not there.
+    """
+    path = program_path(name)
+    if path is None:
+        raise UnavailableError(f"pycocoevalcap has no file {name}", hint=INSTALL_PROGRAMS)
+    return path
+
+
+def java_error(program: str, code: int | None, said: str) -> VcapError:
+    """What to tell of a Java program that ended, from what it wrote on stderr."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if "OutOfMemoryError" in said or "Could not reserve enough space" in said:
+        return DeviceError(
+            f"{program} used up its memory: {_telling(lines)}",
+            hint="vcap evaluate ... --metrics BLEU,ROUGE-L,CIDEr",
+        )
+    ended = f"was killed by signal {-code}" if code and code < 0 else f"ended with {code}"
+    told = f": {_telling(lines)}" if lines else ""
+    return UnavailableError(f"{program} (Java) {ended}{told}", hint="vcap doctor")
+
+
+def _telling(lines: Sequence[str]) -> str:
+    telling = [line for line in lines if "Error" in line or "Exception" in line]
+    return (telling or lines)[0][:200]
+
+
+def tokenize_java(java: str, captions: Sequence[str]) -> list[str]:
+    """Each caption (without a line break) as the PTB tokenizer gives it, in one run of Java.
+
+    Raises:
+        VcapError: the program failed, or gave another number of lines than it was given.
+    """
+    jar = require_program(TOKENIZER_JAR)
+    command = [java, *QUICK_START, "-Xmx1G", "-cp", str(jar), TOKENIZER_CLASS]
+    text = "".join(f"{caption}\n" for caption in captions)
+    with subprocess.Popen(
+        [*command, "-preserveLines", "-lowerCase"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # an interrupt reaches vcap alone, which then ends this
+    ) as process:
+        try:
+            out, said = process.communicate(text.encode("utf-8", "replace"))
+        finally:
+            process.kill()
+    lines = out.decode("utf-8").split("\n")
+    if process.returncode != 0 or len(lines) != len(captions) + 1:
+        wrong = f"{len(lines) - 1} lines for {len(captions)} captions"
+        told = said.decode("utf-8", "replace")
+        raise java_error("the PTB tokenizer", process.returncode, told if told else wrong)
+    return [
+        " ".join(word for word in line.rstrip().split(" ") if word not in DROPPED)
+        for line in lines[:-1]
+    ]

@@ -1,0 +1,155 @@
+"""The tokenizer, METEOR and SPICE for the metrics: started when needed, asked once a text."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from vcap.engine.evaluation.java import (
+    INSTALL_JAVA,
+    find_java,
+    java_version,
+    program_path,
+    programs_version,
+    tokenize_java,
+)
+from vcap.engine.evaluation.meteor import JAR, MeteorProcess, score_line
+from vcap.engine.reporter import Reporter, Silent
+from vcap.errors import UnavailableError
+from vcap.metrics.meteor import NUM_STATISTICS
+from vcap.metrics.outcome import Pair
+
+LINE_BREAKS = dict.fromkeys(map(ord, "\n\r\v\f\u2028\u2029"), " ")
+SURROGATES = dict.fromkeys(range(0xD800, 0xE000), " ")
+ONE_LINE = LINE_BREAKS | SURROGATES
+
+
+class Tools:
+    """Text tools that start Java when they are first asked, and remember every answer."""
+
+    def __init__(
+        self, java: str | None, full_table: bool, cache_dir: Path | None, reporter: Reporter
+    ) -> None:
+        """Use this Java program, or none; start nothing yet."""
+        self._java = java
+        self._full_table = full_table
+        self._cache_dir = cache_dir
+        self._reporter = reporter
+        self._tokens: dict[str, str] = {}
+        self._rows: dict[str, int] = {}
+        self._statistics = np.zeros((0, NUM_STATISTICS))
+        self._process: MeteorProcess | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """Metrics that cannot be had here, each with the reason in one sentence."""
+        reasons = {}
+        if self._java is None:
+            reasons["METEOR"] = f"METEOR needs Java, which is not used here ({INSTALL_JAVA})."
+        elif program_path(JAR) is None:
+            reasons["METEOR"] = "METEOR needs the program of pycocoevalcap, which is not installed."
+        reasons["SPICE"] = "SPICE needs Stanford CoreNLP 3.6.0, which is not installed."
+        return reasons
+
+    def tokenize(self, captions: Sequence[str]) -> list[str]:
+        """Each caption as the PTB tokenizer gives it: tokens joined with one blank."""
+        lines = [caption.translate(ONE_LINE) for caption in captions]
+        with self._lock:
+            new = [line for line in dict.fromkeys(lines) if line not in self._tokens]
+            if new:
+                self._tokens.update(zip(new, self._tokenize(new), strict=True))
+            return [self._tokens[line] for line in lines]
+
+    def _tokenize(self, lines: Sequence[str]) -> list[str]:
+        if self._java is not None:
+            return tokenize_java(self._java, lines)
+        from vcap.metrics.ptb import tokenize_python
+
+        return tokenize_python(lines)
+
+    def expect(self, sentences: Iterable[str]) -> None:
+        """Say what METEOR will be asked about, so that it can start while other work is done."""
+        if "METEOR" not in self.unavailable:
+            self._meteor()
+
+    def meteor(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """The 23 statistics of each pair, [N, 23].
+
+        Raises:
+            VcapError: METEOR is not available, or its program failed.
+        """
+        if "METEOR" in self.unavailable:
+            raise UnavailableError(self.unavailable["METEOR"], hint=INSTALL_JAVA)
+        lines = [score_line(candidate, references) for candidate, references in pairs]
+        with self._lock:
+            new = [line for line in dict.fromkeys(lines) if line not in self._rows]
+            if new:
+                found = self._meteor().statistics(new)
+                first = len(self._statistics)
+                self._statistics = np.concatenate([self._statistics, found])
+                self._rows.update(zip(new, range(first, first + len(new)), strict=True))
+            return self._statistics[[self._rows[line] for line in lines]]
+
+    def _meteor(self) -> MeteorProcess:
+        with self._lock:
+            if self._process is None:
+                assert self._java is not None
+                self._process = MeteorProcess(self._java)
+            return self._process
+
+    def spice(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """The SPICE F-score of each pair, [N].
+
+        Raises:
+            VcapError: SPICE is not available, or its program failed.
+        """
+        raise UnavailableError(self.unavailable["SPICE"])
+
+    def stamp(self) -> dict[str, str | None]:
+        """Which tools and versions stand behind the numbers."""
+        return {
+            "tokenizer": f"PTB 3.4.1 ({'Java' if self._java else 'Python'})",
+            "METEOR": None if "METEOR" in self.unavailable else "1.5",
+            "paraphrase_table": None if "METEOR" in self.unavailable else "full",
+            "java": java_version(self._java) if self._java else None,
+            "pycocoevalcap": programs_version(),
+        }
+
+    def close(self) -> None:
+        """End what was started."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close()
+
+
+@contextmanager
+def open_tools(
+    *,
+    java: bool | None = None,
+    full_paraphrase_table: bool = False,
+    cache_dir: Path | None = None,
+    reporter: Reporter | None = None,
+) -> Iterator[Tools]:
+    """The text tools; nothing is started before it is needed, and everything is ended after.
+
+    Args:
+        java: use Java, do not use it, or (None) use it if it is there.
+        full_paraphrase_table: give METEOR the whole of its paraphrase table.
+        cache_dir: where the index of the table is kept; the user's cache folder if not given.
+        reporter: who hears about slow steps.
+
+    Raises:
+        UnavailableError: Java is asked for and not there.
+    """
+    found = None if java is False else find_java()
+    if java and found is None:
+        raise UnavailableError("there is no Java on this machine", hint=INSTALL_JAVA)
+    tools = Tools(found, full_paraphrase_table, cache_dir, reporter or Silent())
+    try:
+        yield tools
+    finally:
+        tools.close()
