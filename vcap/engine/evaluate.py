@@ -1,0 +1,219 @@
+"""`vcap evaluate`: predictions against references, by the field's own protocols."""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+import vcap
+from vcap.engine.evaluation.inputs import Given, open_given
+from vcap.engine.evaluation.problems import Problems
+from vcap.engine.evaluation.report import Report, groups_of
+from vcap.engine.reporter import Reporter
+from vcap.errors import UnavailableError, UsageError
+from vcap.metrics.outcome import Outcome, Weights
+
+CAPTION_METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+Threshold = Annotated[float, Field(gt=0, lt=1)]
+Year = Annotated[Literal["2018", "2021"], BeforeValidator(str)]  # YAML reads a number
+
+
+class EvaluateSettings(BaseModel):
+    """What may be chosen; a task reads what concerns it.
+
+    Attributes:
+        metrics: only these; None for all that can be had.
+        raw: caption: no tokenizer, words are what stands between blanks.
+        per_clip: caption: score each clip as a set of its own, and take the mean.
+        protocol: dense: of which year.
+        tiou: dense, grounding: thresholds; None for those of the protocol.
+        max_proposals: dense: how many predictions of a video count, the first ones.
+        cider: dense: document frequencies within a video, or over all pairs of a threshold.
+        missing: caption, dense: a video without prediction counts 0, or is left out.
+        soda_files: dense: several reference files: mean of each alone, merged, or the best.
+        ties: retrieval: equal similarities count against the model, or for it.
+        text_features: retrieval: the store of texts, where the predictions are a store of videos.
+        grounding: which form the predictions have; None to see by the file.
+        split: of reference files that hold more than one.
+        full_paraphrase_table: METEOR reads all of its table, not what the captions need.
+        java: None: where it is there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    raw: bool = False
+    per_clip: bool = False
+    protocol: Year = "2018"
+    tiou: Annotated[tuple[Threshold, ...], Field(min_length=1)] | None = None
+    max_proposals: Annotated[int, Field(ge=1)] = 1000
+    cider: Literal["video", "corpus"] = "video"
+    missing: Literal["zero", "skip"] = "zero"
+    soda_files: Literal["mean", "merged", "best"] = "mean"
+    ties: Literal["worst", "best"] = "worst"
+    text_features: str | None = None
+    grounding: Literal["activitynet", "charades"] | None = None
+    split: str | None = None
+    full_paraphrase_table: bool = False
+    java: bool | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of evaluation.
+
+    Attributes:
+        summary: one line for people who choose.
+        metrics: the names that may be asked for; without any, all are always computed.
+        text: whether captions are compared, which takes the tokenizer and METEOR.
+    """
+
+    summary: str
+    metrics: tuple[str, ...] = ()
+    text: bool = False
+
+
+TASKS = {
+    "caption": Task("one caption a clip against its references", CAPTION_METRICS, True),
+    "dense": Task("events with times and captions", (*CAPTION_METRICS[:4], "SODA_c"), True),
+    "paragraph": Task("all captions of a video as one text", CAPTION_METRICS[:4], True),
+    "retrieval": Task("which video a text means, and the other way"),
+    "grounding": Task("when in a video a text happens"),
+    "qa": Task("answers to questions about videos", ("accuracy", "WUPS")),
+    "classification": Task("which class a video has"),
+}
+Run = Callable[[Given, Sequence[Given], EvaluateSettings, Problems, Any], Outcome]
+
+
+def evaluate(
+    task: str,
+    predictions: Path | str,
+    references: Sequence[Path],
+    settings: EvaluateSettings | None = None,
+    *,
+    stdin: BinaryIO | None = None,
+    reporter: Reporter | None = None,
+) -> Report:
+    """Score predictions.
+
+    Args:
+        task: one of `TASKS`.
+        predictions: a file, a folder of features, or `-` for stdin.
+        references: one or more files.
+
+    Raises:
+        UsageError: there is no such task or metric, or no reference.
+        InputError: a file cannot be used, or no id is in both.
+        UnavailableError: a metric that was asked for by name cannot be had.
+    """
+    settings, reporter = settings or EvaluateSettings(), reporter or Reporter()
+    kind = _task(task)
+    settings = settings.model_copy(update={"metrics": _metrics(task, kind, settings)})
+    if not references:
+        raise UsageError("nothing to compare with", hint="--references FILE")
+    source = stdin if stdin is not None else getattr(sys.stdin, "buffer", None)
+    given = open_given(predictions, source)
+    truth = [open_given(path) for path in references]
+    return _evaluate(task, given, truth, settings, reporter)
+
+
+def _evaluate(
+    task: str,
+    given: Given,
+    truth: Sequence[Given],
+    settings: EvaluateSettings,
+    reporter: Reporter,
+) -> Report:
+    from vcap.engine.evaluation.tools import open_tools
+
+    run: Run = getattr(import_module(f"vcap.engine.evaluation.{task}"), f"evaluate_{task}")
+    problems = Problems()
+    with open_tools(
+        java=settings.java,
+        full_paraphrase_table=settings.full_paraphrase_table,
+        reporter=reporter,
+    ) as tools:
+        if TASKS[task].text:
+            _refuse_unavailable(settings, tools.unavailable)
+        outcome = run(given, truth, settings, problems, tools)
+        _refuse_unavailable(settings, outcome.unavailable)
+        stamp = tools.stamp() if TASKS[task].text else {}
+    for name, reason in outcome.unavailable.items():
+        reporter.warn(f"{name} is not available: {reason}")
+    for text in outcome.warnings:
+        reporter.warn(text)
+    for line in problems.lines():
+        reporter.warn(line)
+    groups = groups_of(outcome)
+    facts = _facts(task, outcome, problems, groups)
+    names = {"predictions": given.name, "references": [each.name for each in truth]}
+    return Report(task, outcome, problems, {**facts, **names, **stamp}, groups)
+
+
+def _facts(
+    task: str, outcome: Outcome, problems: Problems, groups: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "vcap": vcap.__version__,
+        "task": task,
+        "protocol": outcome.protocol,
+        "num_videos": len(set(groups)),
+        "num_units": len(outcome.units),
+        "num_missing": problems.count("missing"),
+        "num_extra": problems.count("extra"),
+    }
+
+
+def _task(name: str) -> Task:
+    if name in TASKS:
+        return TASKS[name]
+    near = difflib.get_close_matches(name, TASKS, n=1)
+    offer = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"no task {name}{offer} There are {', '.join(TASKS)}")
+
+
+def _metrics(task: str, kind: Task, settings: EvaluateSettings) -> tuple[str, ...] | None:
+    """The metrics asked for, spelled as they are known; `bleu-4` asks for the whole of BLEU."""
+    if settings.metrics is None:
+        return None
+    if not kind.metrics:
+        raise UsageError(f"{task} has no metrics to choose from; all are computed")
+    known = {_plain(name): name for name in kind.metrics}
+    found = []
+    for name in settings.metrics:
+        plain = _plain(name)
+        if plain[:4] == "bleu" and plain[4:] in ("1", "2", "3", "4"):
+            plain = "bleu"
+        if plain not in known:
+            near = difflib.get_close_matches(plain, known, n=1)
+            offer = f"; did you mean {known[near[0]]}?" if near else ""
+            raise UsageError(f"{task} has no metric {name}{offer} ({', '.join(kind.metrics)})")
+        found.append(known[plain])
+    return tuple(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _refuse_unavailable(settings: EvaluateSettings, unavailable: Mapping[str, str]) -> None:
+    for name in settings.metrics or ():
+        reason = next((text for key, text in unavailable.items() if key.startswith(name)), None)
+        if reason is not None:
+            raise UnavailableError(f"{name} is not available: {reason}", hint="vcap doctor")
+
+
+def only(outcome: Outcome, names: Sequence[str]) -> Outcome:
+    """The outcome with these scores alone."""
+    wanted = set(names)
+
+    def rescore(weights: Weights) -> dict[str, float]:
+        return {k: v for k, v in outcome.rescore(weights).items() if k in wanted}
+
+    scores = {name: value for name, value in outcome.scores.items() if name in wanted}
+    return replace(outcome, scores=scores, rescore=rescore)
