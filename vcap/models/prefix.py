@@ -2,6 +2,7 @@
 
 Source: Mokady et al., "ClipCap", arXiv:2111.09734, and its MSR-VTT variant, which maps a row of
 frame features instead of one picture's. Checked against recorded runs of that system.
+With `pooled` it is ClipCap itself: one vector a clip, from which the mapper makes all it reads.
 **Departures**, all off or without effect by default: padded frames are masked; the MLP's frames are
 pooled to P parts where P differs from T; `frame_times` and `temporal_kernel` tell the mapper about
 time; `standardise` evens out the numbers of a feature; with `end_token` the end of a caption is
@@ -40,6 +41,7 @@ class PrefixConfig:
         temporal_kernel: width in frames of the convolutions before the mapper; 0 for none.
         standardise: bring features to the mean 0 and deviation 1 that they have in training.
         end_token: learn where captions end; False counts every token but id 0, as the original.
+        pooled: the mean of the frames stands for the clip; `clip_length` tokens are made of it.
     """
 
     mapper: MapperName = "transformer"
@@ -53,6 +55,7 @@ class PrefixConfig:
     temporal_kernel: int = 0
     standardise: bool = False
     end_token: bool = True
+    pooled: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, naming the field."""
@@ -60,6 +63,8 @@ class PrefixConfig:
             raise ValueError(f"mapper: want mlp, transformer or cross, got {self.mapper}")
         if self.mapper == "mlp" and self.frame_times:
             raise ValueError("frame_times: the mlp mapper keeps the order of frames already")
+        if self.pooled and (self.frame_times or self.temporal_kernel):
+            raise ValueError("pooled: frame_times and temporal_kernel have no frames to work on")
         if min(self.feature_width, self.prefix_length, self.clip_length, self.lm_width) < 1:
             raise ValueError(
                 "feature_width, prefix_length, clip_length and lm_width: want at least 1"
@@ -71,17 +76,24 @@ class PrefixConfig:
 
 
 class MlpMapper(nn.Module):
-    """One hidden layer, frame by frame; the frames' outputs are the prefix."""
+    """One hidden layer, frame by frame; the frames' outputs are the prefix.
+
+    A clip's one vector is mapped to the whole prefix at once.
+    """
 
     def __init__(self, config: PrefixConfig, feature_width: int) -> None:
         super().__init__()
         self.prefix_length = config.prefix_length
-        hidden_width = config.lm_width // 2
-        self.hidden = nn.Linear(feature_width, hidden_width)
-        self.output = nn.Linear(hidden_width, config.lm_width)
+        self.pooled = config.pooled
+        width = config.lm_width * (config.prefix_length if config.pooled else 1)
+        self.hidden = nn.Linear(feature_width, width // 2)
+        self.output = nn.Linear(width // 2, width)
 
     def forward(self, features: Tensor, times: Tensor, mask: Tensor) -> Tensor:
         """features [B, T, D], times [B, T], mask [B, T] -> prefix [B, P, W]."""
+        if self.pooled:
+            whole: Tensor = self.output(self.hidden(features[:, 0]).tanh())  # [B, P*W]
+            return whole.reshape(len(whole), self.prefix_length, -1)  # [B, P, W]
         shares = frame_shares(mask, self.prefix_length).to(features.dtype)  # [B, P, T]
         parts = shares @ features  # [B, P, D]
         out: Tensor = self.output(self.hidden(parts).tanh())  # [B, P, W]
@@ -95,7 +107,8 @@ class AttentionMapper(nn.Module):
         super().__init__()
         width = config.lm_width
         self.cross = config.mapper == "cross"
-        self.linear = nn.Linear(feature_width, width)
+        self.num_tokens = config.clip_length if config.pooled else 0  # made of one vector
+        self.linear = nn.Linear(feature_width, width * max(1, self.num_tokens))
         self.constants = nn.Parameter(torch.randn(config.prefix_length, width))  # [P, W]
         self.times = TimeEmbedding(width) if config.frame_times else None
         self.layers = nn.ModuleList(
@@ -110,6 +123,9 @@ class AttentionMapper(nn.Module):
     def forward(self, features: Tensor, times: Tensor, mask: Tensor) -> Tensor:
         """features [B, T, D], times [B, T], mask [B, T] -> prefix [B, P, W]."""
         tokens = self.tokens(features, times, mask)  # [B, T, W]
+        if self.num_tokens:
+            tokens = tokens.reshape(len(tokens), self.num_tokens, -1)  # [B, T, W]
+            mask = mask.new_ones(tokens.shape[:2])  # [B, T]
         constants = self.constants.expand(len(tokens), -1, -1)  # [B, P, W]
         if self.cross:
             x = constants
@@ -165,9 +181,14 @@ class PrefixCaptioner(nn.Module):
         return out
 
     def frame_tokens(self, features: Tensor, mask: Tensor) -> Tensor:
-        """features [B, T, D], mask [B, T] -> what the mapper reads, [B, T, D] or [B, T, W]."""
+        """features [B, T, D], mask [B, T] -> what the mapper reads, [B, T or 1, D or W]."""
         if self.config.standardise:
             features = (features - self.feature_mean) / self.feature_std  # [B, T, D]
+        if self.config.pooled:
+            real = mask[..., None].to(features.dtype)  # [B, T, 1]
+            features = (features * real).sum(1, keepdim=True) / real.sum(
+                1, keepdim=True
+            )  # [B, 1, D]
         if self.convolution is not None:
             features = self.convolution(features, mask)  # [B, T, W]
         return features

@@ -73,6 +73,37 @@ def test_the_two_attention_mappers_have_the_same_weights_but_other_outputs() -> 
     assert (one.prefix(*clips()) - other.prefix(*clips())).abs().max() > 1e-3
 
 
+@each_mapper
+def test_a_pooled_clip_is_its_mean_whatever_the_order_of_its_frames(mapper: MapperName) -> None:
+    features, times, mask = clips(num_frames=4)
+    model = small_captioner(mapper=mapper, pooled=True, clip_length=7)
+    prefix = model.prefix(features, times, mask)
+    assert prefix.shape == (2, 3, 16)
+    torch.testing.assert_close(model.prefix(features.flip(1), times, mask), prefix)
+    mean = features.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(model.prefix(mean, times[:, :1], mask[:, :1]), prefix)
+    padded = torch.cat([features, torch.full((2, 3, 6), 9.0)], dim=1)
+    more = nn.functional.pad(times, (0, 3)), nn.functional.pad(mask, (0, 3))
+    torch.testing.assert_close(model.prefix(padded, *more), prefix)
+
+
+def test_a_pooled_mlp_has_the_sizes_of_clipcap() -> None:
+    weights = small_captioner(mapper="mlp", pooled=True).state_dict()
+    assert weights["mapper.hidden.weight"].shape == (24, 6)  # [P*W/2, D]
+    assert weights["mapper.output.weight"].shape == (48, 24)  # [P*W, P*W/2]
+
+
+def test_a_pooled_transformer_makes_all_its_tokens_of_one_vector() -> None:
+    weights = small_captioner(mapper="transformer", pooled=True, clip_length=7).state_dict()
+    assert weights["mapper.linear.weight"].shape == (112, 6)  # [T*W, D]
+
+
+@pytest.mark.parametrize("more", [{"frame_times": True}, {"temporal_kernel": 3}])
+def test_a_pooled_clip_has_no_frames_to_tell_apart(more: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="pooled"):
+        PrefixConfig(pooled=True, **more)
+
+
 def test_features_of_another_width_are_refused_with_both_widths() -> None:
     _, times, mask = clips()
     with pytest.raises(ValueError, match=r"want \[B, T, 6\] and \[B, T\], got \[2, 5, 7\]"):

@@ -162,7 +162,7 @@ class PrefixMethod:
             sizes = replace(
                 self.sizes,
                 feature_width=self.train_part.features.width,
-                clip_length=self.train_part.features.longest,
+                clip_length=self._clip_length(),
                 lm_width=self.language.sizes.width,
             )
         except ValueError as error:
@@ -174,6 +174,10 @@ class PrefixMethod:
                 f"prefix of {sizes.prefix_length} exceed its {self.language.sizes.num_positions} "
                 "positions"
             )
+        if sizes.pooled and self.options.aux_frames:
+            raise ConfigError(
+                "options.aux_frames: a pooled clip has no frames to ask for the slots"
+            )
         captioner = PrefixCaptioner(sizes, self.language.model)
         if not self.options.train_lm:
             captioner.freeze_lm()
@@ -183,6 +187,10 @@ class PrefixMethod:
             captioner.feature_std.copy_(std)
         num_values = self.slots.num_values if self.options.aux_weight else {}
         return Trainee(captioner, num_values, self.options.aux_frames)
+
+    def _clip_length(self) -> int:
+        """Frames the mapper reads of a clip; of a pooled clip, the tokens that were asked for."""
+        return self.sizes.clip_length if self.sizes.pooled else self.train_part.features.longest
 
     @property
     def num_batches(self) -> int:
