@@ -31,7 +31,7 @@ class _Rarity:
     def __init__(self, counted: Counted, rows: _Rows, items: Ints) -> None:
         set_of_pair, first, gram = counted.reference_sets
         self._size = counted.entries.num_grams
-        self._whole = np.log(np.maximum(1, items).astype(np.float64))  # [groups]
+        self._whole: Floats = np.log(np.maximum(1, items).astype(np.float64))  # [groups]
         num_sets = len(first) - 1
         key, inverse = np.unique(
             rows.group * num_sets + set_of_pair[rows.pair], return_inverse=True
@@ -41,22 +41,24 @@ class _Rarity:
         owner, at = stretches(first[which], np.diff(first)[which])
         keys = group[owner] * self._size + gram[at]
         if len(items) == 1:
-            self._keys, frequency = None, np.bincount(keys, times[owner], self._size)
+            self._keys = None  # one group: the n-gram's number is the place in the table
+            frequency = np.bincount(keys, times[owner], self._size)
         else:
             self._keys, spot = np.unique(keys, return_inverse=True)
             frequency = np.bincount(spot, times[owner], len(self._keys))
-        self._known = np.log(np.maximum(1, frequency))
+        self._known: Floats = np.log(np.maximum(1, frequency))
 
     def of(self, group: Ints, gram: Ints) -> Floats:
         """Rarity of each n-gram in the group beside it."""
         if self._keys is None:
-            return self._whole[0] - self._known[gram]
-        wanted = group * self._size + gram
-        at = np.searchsorted(self._keys, wanted)
-        at[at == len(self._keys)] = 0
+            whole: Floats = self._whole[0] - self._known[gram]
+            return whole
         if not len(self._keys):
             return self._whole[group]
-        return self._whole[group] - np.where(self._keys[at] == wanted, self._known[at], 0)
+        wanted = group * self._size + gram
+        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        rarity: Floats = self._whole[group] - np.where(self._keys[at] == wanted, self._known[at], 0)
+        return rarity
 
 
 def cider(pairs: Sequence[Pair], groups: Ints | None = None, num_groups: int = 1) -> Floats:
@@ -137,4 +139,5 @@ def _overlap(counted: Counted, rarity: _Rarity, rows: _Rows, sizes: Ints) -> Flo
     shared = np.minimum(entries.count[matches.candidate[at]], theirs) * theirs
     value = shared * rarity.of(rows.group[row], gram) ** 2
     cell = spot * ORDERS + entries.order[gram]
-    return np.bincount(cell, value, int(sizes.sum()) * ORDERS).reshape(-1, ORDERS)
+    total: Floats = np.bincount(cell, value, int(sizes.sum()) * ORDERS).astype(np.float64)
+    return total.reshape(-1, ORDERS)

@@ -34,6 +34,14 @@ def stretches(starts: Ints, sizes: Ints) -> tuple[Ints, Ints]:
     return owner, np.arange(len(owner)) + shift[owner]
 
 
+def distinct(values: Ints) -> Ints:
+    """Distinct values, ascending; a sort is several times faster here than numpy's hash table."""
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered[new]
+
+
 @dataclass(frozen=True)
 class Entries:
     """The n-grams of distinct texts with their counts.
@@ -87,18 +95,17 @@ def _numbered_grams(tokens: Ints, lengths: Ints, num_words: int) -> tuple[Ints, 
     """
     owner = np.repeat(np.arange(len(lengths)), lengths)
     left = np.cumsum(lengths)[owner] - np.arange(len(tokens))  # words from here to the text's end
-    at, gram, known = np.arange(len(tokens)), tokens, num_words
+    at, gram = np.arange(len(tokens)), tokens
     owners, grams, sizes, offset = [owner], [tokens], [num_words], num_words
     for order in range(1, ORDERS):
         keep = left[at] > order
         at = at[keep]
         packed = gram[keep] * num_words + tokens[at + order]
-        distinct, gram = np.unique(packed, return_inverse=True)
-        known = len(distinct)
+        known, gram = np.unique(packed, return_inverse=True)
         owners.append(owner[at])
         grams.append(gram + offset)
-        sizes.append(known)
-        offset += known
+        sizes.append(len(known))
+        offset += len(known)
     return np.concatenate(owners), np.concatenate(grams), np.repeat(np.arange(ORDERS), sizes)
 
 
@@ -186,8 +193,7 @@ class Counted(Sequence[Pair]):
         entries = self.entries
         edge, mine = entries.of(candidate[part])
         wanted = self.reference[part][edge] * entries.num_grams + entries.gram[mine]
-        there = np.searchsorted(entries.key, wanted)
-        there[there == len(entries.key)] = 0
+        there = np.minimum(np.searchsorted(entries.key, wanted), len(entries.key) - 1)
         hit = entries.key[there] == wanted
         return edge[hit] + part.start, mine[hit], there[hit]
 
@@ -203,7 +209,7 @@ class Counted(Sequence[Pair]):
         edges, edge = stretches(self.first_edge[example], np.diff(self.first_edge)[example])
         owner, entry = self.entries.of(self.reference[edge])
         size = max(1, self.entries.num_grams)
-        which, gram = np.divmod(np.unique(edges[owner] * size + self.entries.gram[entry]), size)
+        which, gram = np.divmod(distinct(edges[owner] * size + self.entries.gram[entry]), size)
         return of_pair, np.searchsorted(which, np.arange(len(seen) + 1)), gram
 
 
