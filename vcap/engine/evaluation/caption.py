@@ -1,0 +1,88 @@
+"""`vcap evaluate caption`: one caption a clip, against all that people said about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vcap.engine.evaluation.inputs import Given
+from vcap.engine.evaluation.problems import Problems, text_of
+from vcap.engine.evaluation.sentences import in_split, read_lines
+from vcap.metrics.outcome import Outcome, TextTools
+
+if TYPE_CHECKING:
+    from vcap.engine.evaluate import EvaluateSettings
+
+
+def evaluate_caption(
+    predictions: Given,
+    references: Sequence[Given],
+    settings: "EvaluateSettings",
+    problems: Problems,
+    tools: TextTools,
+) -> Outcome:
+    """BLEU, METEOR, ROUGE-L, CIDEr and SPICE of captions.
+
+    Raises:
+        InputError: a file cannot be used, or no id is in both.
+    """
+    from vcap.metrics.caption import score_captions
+
+    candidates = read_candidates(predictions, problems)
+    wanted, videos, warnings = read_references(references, settings.split, problems)
+    problems.compare(candidates, wanted, what="clip")
+    if settings.missing == "skip":
+        wanted = {name: texts for name, texts in wanted.items() if name in candidates}
+    outcome = score_captions(
+        candidates,
+        wanted,
+        tools,
+        metrics=settings.metrics,
+        raw=settings.raw,
+        mean_per_item=settings.per_clip,
+    )
+    items = [{**item, **_video(item["id"], videos)} for item in outcome.items]
+    return replace(outcome, items=items, warnings=(*warnings, *outcome.warnings))
+
+
+def _video(name: str, videos: Mapping[str, str]) -> dict[str, str]:
+    return {"video": videos[name]} if name in videos else {}
+
+
+def read_candidates(given: Given, problems: Problems) -> dict[str, str]:
+    """The caption of each id: the first one, since predictions come best first."""
+    found: dict[str, str] = {}
+    for line in read_lines(given, problems, "predictions"):
+        where = f"{given.name}: {line.id}"
+        if line.id in found:
+            problems.add("duplicate", where)
+        elif line.texts:
+            found[line.id] = text_of(line.texts[0], where, problems)
+        else:
+            problems.add("empty", where)
+            found[line.id] = ""
+    return found
+
+
+def read_references(
+    references: Sequence[Given], split: str | None, problems: Problems
+) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
+    """The captions of each id over all files, the videos of those that are clips, warnings.
+
+    Ids without any caption are left out, and counted.
+    """
+    found: dict[str, list[str]] = {}
+    videos: dict[str, str] = {}
+    warnings = []
+    for given in references:
+        lines, warning = in_split(read_lines(given, problems), split, given.name)
+        warnings += [warning] if warning else []
+        for line in lines:
+            where = f"{given.name}: {line.id}"
+            texts = [text_of(text, where, problems) for text in line.texts]
+            found.setdefault(line.id, []).extend(texts)
+            if line.video is not None:
+                videos[line.id] = line.video
+    for name in [name for name, texts in found.items() if not texts]:
+        problems.add("no reference", name)
+        del found[name]
+    return found, videos, warnings
