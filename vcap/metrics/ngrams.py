@@ -133,6 +133,7 @@ class Counted(Sequence[Pair]):
         candidate: [P] text number of each pair's candidate.
         reference: [E] text number of each edge's reference.
         first_edge: [P + 1] where the edges of each pair begin.
+        texts: the S distinct texts, tokenised as they are given.
 
     Raises:
         ValueError: a pair has no reference.
@@ -153,7 +154,7 @@ class Counted(Sequence[Pair]):
         sizes = _array(len(given) for _, given in self.distinct)
         self.first_edge = np.concatenate([[0], np.cumsum(sizes)])
         self.pair_of_edge = np.repeat(np.arange(len(sizes)), sizes)
-        self._texts = list(number)
+        self.texts = list(number)
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> "Counted":
@@ -175,7 +176,7 @@ class Counted(Sequence[Pair]):
     @cached_property
     def entries(self) -> Entries:
         """n-grams of every distinct text."""
-        return count_entries(self._texts)
+        return count_entries(self.texts)
 
     @cached_property
     def matches(self) -> Matches:
