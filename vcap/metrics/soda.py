@@ -1,0 +1,334 @@
+"""SODA: how well the captioned events of a video tell its story, each in its turn.
+
+Predictions and events, both in the order of their starts, are matched one to one without crossing
+so that the sum S over the pairs is greatest; precision is S / predictions, recall S / events, and
+the figure is the mean F1 of the videos that are in both. Variants: `c` maximises and sums tIoU
+times text score, `d` tIoU alone; `a` and `b` match by tIoU and sum the text scores of the pairs
+(`a`: the mean over four thresholds; a tIoU below counts 0).
+
+The text score has its roles exchanged: the caption of the event is the candidate, the prediction
+is the reference. A pair that cannot change the sum is never put to METEOR.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vcap.metrics.cider import cider
+from vcap.metrics.meteor import meteor_scores
+from vcap.metrics.outcome import Outcome, Pair, TextTools, Weights
+from vcap.metrics.ptb import clean_ascii
+from vcap.metrics.tiou import tiou_matrix
+from vcap.types import Event
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+Matches = tuple[Rows, Rows]  # the rows and the columns of some cells
+Videos = Mapping[str, Sequence[Event]]
+Variant = Literal["a", "b", "c", "d"]
+Files = Literal["mean", "merged", "best"]
+Scorer = Literal["METEOR", "CIDEr"]
+
+TIOUS = (0.3, 0.5, 0.7, 0.9)
+FILES_RULES: dict[Files, str] = {
+    "mean": "the mean over the reference files",
+    "merged": "the reference files as one",
+    "best": "the best reference file of each video",
+}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One video against one reference file; E events, P predictions, sentences as numbers."""
+
+    file: int
+    unit: int
+    events: Rows  # [E]
+    predictions: Rows  # [P]
+    tiou: Array  # [E, P]
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Precision, recall and F1 of each file and video; [F, U, 3] and which of them count."""
+
+    values: Array
+    judged: npt.NDArray[np.bool_]
+
+    def mean(self, weights: Weights) -> Array:
+        """The weighted means over the videos that count, [F, 3]; 0 for a file without any."""
+        drawn = self.judged * weights  # [F, U]
+        total = drawn.sum(axis=1, keepdims=True)
+        summed = np.einsum("fu,fuk->fk", drawn, self.values)
+        return np.asarray(summed / np.where(total > 0, total, 1.0))
+
+    def of_videos(self) -> list[float | None]:
+        """The F1 of each video, the mean over the files that hold it; None where it has none."""
+        num_files = self.judged.sum(axis=0)
+        sums = (self.values[:, :, 2] * self.judged).sum(axis=0)
+        pairs = zip(sums.tolist(), num_files.tolist(), strict=True)
+        return [value / number if number else None for value, number in pairs]
+
+
+def score_soda(
+    predictions: Videos,
+    references: Sequence[Videos],
+    tools: TextTools,
+    *,
+    variant: Variant = "c",
+    files: Files = "mean",
+    scorer: Scorer = "METEOR",
+) -> Outcome:
+    """The SODA figure of a variant, under the name `SODA_c` and so on.
+
+    A predicted video without a prediction scores 0 and counts; a video that is missing from the
+    predictions, or has no event in a reference file, does not count there.
+
+    Args:
+        predictions: video -> captioned segments, in any order.
+        references: one mapping of video -> events a file.
+        tools: tokenizer and METEOR.
+        variant: a, b, c or d; see the module.
+        files: with several reference files, the mean of their figures, the figure of all events
+            together, or of each video the file that gives the greatest F1.
+        scorer: the text score; CIDEr counts its n-grams over the predictions of one video.
+    """
+    name = f"SODA_{variant}" + (" (CIDEr)" if scorer == "CIDEr" else "")
+    units = tuple(dict.fromkeys(video for file in references for video in file))
+    if variant != "d" and scorer in tools.unavailable:
+        return _unavailable(name, units, tools.unavailable[scorer])
+    sources = [_merged(references)] if files == "merged" else references
+    cases, sentences = _read(predictions, sources, units, tools, in_order=files != "best")
+    if variant != "d" and scorer == "METEOR":
+        tools.expect(sentences)
+    sums = _sums(cases, variant, _Texts(sentences, tools, scorer))
+    figures = _figures(cases, sums, (len(sources), len(units)), best=files == "best")
+    per_file = figures.mean(np.ones(len(units)))
+    warnings = () if cases else (f"no video is in predictions and references: {name} is 0",)
+    return Outcome(
+        units=units,
+        scores=_headline(name, per_file),
+        rescore=lambda weights: _headline(name, figures.mean(weights)),
+        items=_items(name, units, figures.of_videos()),
+        details={name: _details(per_file)},
+        protocol={name: f"{FILES_RULES[files]}; videos without a prediction do not count"},
+        warnings=warnings,
+    )
+
+
+def best_total(worth: Array) -> float:
+    """The greatest sum of cells [E, P] >= 0, no two in one row or column, none crossing."""
+    best = np.zeros(worth.shape[1] + 1)
+    for row in worth:
+        best[1:] = np.maximum(best[1:], best[:-1] + row)
+        np.maximum.accumulate(best, out=best)
+    return float(best[-1])
+
+
+def matched_cells(worth: Array) -> Matches:
+    """The cells of a best sum, as the original goes back through its table.
+
+    That walk is not always right: in each row it takes the last cell that gained, also where the
+    best sum is that of the row above. It also takes the first cell of all where nothing has any
+    worth. Both are part of the published figures of variants a and b.
+    """
+    if not worth.size:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    gained = _gained(worth)
+    row, column = worth.shape[0] - 1, worth.shape[1] - 1
+    found = []
+    while row >= 0 and column >= 0:
+        columns = np.flatnonzero(gained[row, : column + 1])
+        if columns.size:
+            found.append((row, int(columns[-1])))
+            column = found[-1][1] - 1
+        row -= 1
+    rows, columns = np.array(found[::-1], dtype=np.intp).T
+    return rows, columns
+
+
+def _gained(worth: Array) -> npt.NDArray[np.bool_]:
+    """Where taking a cell beats leaving out its row or its column, [E, P]."""
+    gained = np.zeros(worth.shape, dtype=np.bool_)
+    above = np.zeros(worth.shape[1] + 1)
+    for row, values in enumerate(worth):
+        taken = above[:-1] + values
+        best = np.maximum.accumulate(np.concatenate([[0.0], np.maximum(above[1:], taken)]))
+        gained[row] = taken > np.maximum(above[1:], best[:-1])
+        above = best
+    gained[0, 0] = True
+    return gained
+
+
+def _merged(references: Sequence[Videos]) -> Videos:
+    units = dict.fromkeys(video for file in references for video in file)
+    return {unit: [e for file in references for e in file.get(unit, ())] for unit in units}
+
+
+def _read(
+    predictions: Videos,
+    sources: Sequence[Videos],
+    units: Sequence[str],
+    tools: TextTools,
+    *,
+    in_order: bool,
+) -> tuple[list[_Case], list[str]]:
+    """The cases, and the sentences that their numbers stand for."""
+    told = [
+        (file, number, _sorted(source[unit]) if in_order else source[unit])
+        for file, source in enumerate(sources)
+        for number, unit in enumerate(units)
+        if source.get(unit) and unit in predictions
+    ]
+    said = {number: _sorted(predictions[units[number]]) for _, number, _ in told}
+    lists = [*said.values(), *(events for _, _, events in told)]
+    captions = [*dict.fromkeys(clean_ascii(e.caption) for events in lists for e in events)]
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(tokens, len(numbers)) for tokens in tools.tokenize(captions)]
+    number_of = dict(zip(captions, rows, strict=True))
+    cases = [_case(file, unit, events, said[unit], number_of) for file, unit, events in told]
+    return cases, [*numbers]
+
+
+def _sorted(events: Sequence[Event]) -> Sequence[Event]:
+    starts = np.array([event.segment.start for event in events], dtype=np.float64)
+    return [events[row] for row in np.argsort(starts, kind="stable").tolist()]
+
+
+def _case(
+    file: int,
+    unit: int,
+    events: Sequence[Event],
+    predictions: Sequence[Event],
+    number_of: Mapping[str, int],
+) -> _Case:
+    def segments(listed: Sequence[Event]) -> Array:
+        return np.array([e.segment for e in listed], dtype=np.float64).reshape(-1, 2)
+
+    def sentences(listed: Sequence[Event]) -> Rows:
+        return np.array([number_of[clean_ascii(e.caption)] for e in listed], dtype=np.intp)
+
+    tiou = tiou_matrix(segments(events), segments(predictions))
+    return _Case(file, unit, sentences(events), sentences(predictions), tiou)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Text scores of cells: the event's caption judged against the prediction."""
+
+    sentences: Sequence[str]
+    tools: TextTools
+    scorer: Scorer
+
+    def matrices(self, cases: Sequence[_Case], wanted: Sequence[Matches]) -> list[Array]:
+        """The scores of the wanted cells of each case, [E, P], others 0."""
+        if self.scorer == "CIDEr":
+            return self._cider(cases)
+        cells = [self._cells(case, *cell) for case, cell in zip(cases, wanted, strict=True)]
+        codes, where = np.unique(np.concatenate([*cells, []]).astype(np.intp), return_inverse=True)
+        statistics = self.tools.meteor(list(map(self._pair, codes.tolist())))
+        values = meteor_scores(statistics)[where]
+        parts = np.split(values, np.cumsum([len(codes) for codes in cells]))
+        matrices = [np.zeros(case.tiou.shape) for case in cases]
+        for matrix, cell, part in zip(matrices, wanted, parts[:-1], strict=True):
+            matrix[cell] = part
+        return matrices
+
+    def _cells(self, case: _Case, rows: Rows, columns: Rows) -> Rows:
+        return case.events[rows] * len(self.sentences) + case.predictions[columns]
+
+    def _pair(self, code: int) -> Pair:
+        event, prediction = divmod(code, len(self.sentences))
+        return self.sentences[event], (self.sentences[prediction],)
+
+    def _cider(self, cases: Sequence[_Case]) -> list[Array]:
+        """Every cell: one event against all predictions of the video is one set of documents."""
+        pairs: list[Pair] = []
+        groups, first = [], 0
+        for case in cases:
+            cells = self._cells(case, *np.indices(case.tiou.shape).reshape(2, -1))
+            pairs.extend(map(self._pair, cells.tolist()))
+            groups.append(first + np.repeat(np.arange(len(case.events)), len(case.predictions)))
+            first += len(case.events)
+        values = cider(pairs, np.concatenate([*groups, []]).astype(np.intp), first)
+        parts = np.split(values, np.cumsum([case.tiou.size for case in cases]))[:-1]
+        return [part.reshape(case.tiou.shape) for part, case in zip(parts, cases, strict=True)]
+
+
+def _sums(cases: Sequence[_Case], variant: Variant, texts: _Texts) -> Array:
+    """S of each case and threshold, [C, T]; one threshold but for variant a."""
+    if variant in ("a", "b"):
+        return _matched_sums(cases, TIOUS if variant == "a" else (0.0,), texts)
+    worth = [case.tiou for case in cases]
+    if variant == "c":
+        scores = texts.matrices(cases, [_overlapping(case.tiou) for case in cases])
+        worth = [tiou * score for tiou, score in zip(worth, scores, strict=True)]
+    return np.array([best_total(matrix) for matrix in worth]).reshape(-1, 1)
+
+
+def _overlapping(tiou: Array) -> Matches:
+    rows, columns = np.nonzero(tiou > 0)
+    return rows, columns
+
+
+def _matched_sums(cases: Sequence[_Case], tious: Sequence[float], texts: _Texts) -> Array:
+    matches = [
+        [matched_cells(np.where(case.tiou < tiou, 0.0, case.tiou)) for tiou in tious]
+        for case in cases
+    ]
+    wanted = [
+        (np.concatenate([rows for rows, _ in found]), np.concatenate([cols for _, cols in found]))
+        for found in matches
+    ]
+    scores = texts.matrices(cases, wanted)
+    sums = [
+        [score[cells].sum() for cells in found]
+        for score, found in zip(scores, matches, strict=True)
+    ]
+    return np.array(sums).reshape(-1, len(tious))
+
+
+def _figures(
+    cases: Sequence[_Case], sums: Array, shape: tuple[int, int], *, best: bool
+) -> _Figures:
+    """Precision, recall and F1, means over the thresholds; `best` leaves one file, the best."""
+    values = np.zeros((*shape, sums.shape[1], 3))
+    judged = np.zeros(shape, dtype=np.bool_)
+    for case, total in zip(cases, sums, strict=True):
+        judged[case.file, case.unit] = True
+        precision = total / max(len(case.predictions), 1)
+        recall = total / len(case.events)
+        both = np.where(precision + recall > 0, precision + recall, 1.0)
+        f1 = 2 * precision * recall / both
+        values[case.file, case.unit] = np.stack([precision, recall, f1], axis=1)
+    if best:
+        chosen = np.where(judged[:, :, None], values[..., 2], -1.0).argmax(axis=0)  # [U, T]
+        values = np.take_along_axis(values, chosen[None, :, :, None], axis=0)
+        judged = np.logical_or.reduce(judged, axis=0, keepdims=True)
+    return _Figures(values.mean(axis=2), judged)
+
+
+def _headline(name: str, per_file: Array) -> dict[str, float]:
+    return {name: float(per_file[:, 2].mean())}
+
+
+def _details(per_file: Array) -> dict[str, Any]:
+    precision, recall, f1 = per_file.mean(axis=0).tolist()
+    names = ("precision", "recall", "F1")
+    rows = [dict(zip(names, row, strict=True)) for row in per_file.tolist()]
+    return {"precision": precision, "recall": recall, "F1": f1, "per_file": rows}
+
+
+def _items(name: str, units: Sequence[str], values: Sequence[float | None]) -> list[dict[str, Any]]:
+    return [
+        {"id": unit, "scores": {} if value is None else {name: value}}
+        for unit, value in zip(units, values, strict=True)
+    ]
+
+
+def _unavailable(name: str, units: tuple[str, ...], reason: str) -> Outcome:
+    items = _items(name, units, [None] * len(units))
+    return Outcome(units, {}, lambda weights: {}, items, unavailable={name: reason})
