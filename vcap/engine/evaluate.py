@@ -19,6 +19,7 @@ from vcap.errors import UnavailableError, UsageError
 from vcap.metrics.outcome import Outcome, Weights
 
 CAPTION_METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+DENSE_METRICS = (*CAPTION_METRICS[:4], "recall", "precision", "F1", "F1 of means", "SODA_c")
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Year = Annotated[Literal["2018", "2021"], BeforeValidator(str)]  # YAML reads a number
 
@@ -80,7 +81,7 @@ class Task:
 
 TASKS = {
     "caption": Task("one caption a clip against its references", CAPTION_METRICS, True),
-    "dense": Task("events with times and captions", (*CAPTION_METRICS[:4], "SODA_c"), True),
+    "dense": Task("events with times and captions", DENSE_METRICS, True),
     "paragraph": Task("all captions of a video as one text", CAPTION_METRICS[:4], True),
     "retrieval": Task("which video a text means, and the other way"),
     "grounding": Task("when in a video a text happens"),
@@ -142,7 +143,7 @@ def _evaluate(
             _refuse_unavailable(settings, tools.unavailable)
         outcome = run(given, truth, settings, problems, tools)
         _refuse_unavailable(settings, outcome.unavailable)
-        stamp = tools.stamp() if TASKS[task].text else {}
+        stamp = _tools_stamp(task, settings, outcome, tools.stamp()) if TASKS[task].text else {}
     for name, reason in outcome.unavailable.items():
         reporter.warn(f"{name} is not available: {reason}")
     for text in outcome.warnings:
@@ -153,6 +154,20 @@ def _evaluate(
     facts = _facts(task, outcome, problems, groups)
     names = {"predictions": given.name, "references": [each.name for each in truth]}
     return Report(task, outcome, problems, {**facts, **names, **stamp}, groups)
+
+
+def _tools_stamp(
+    task: str, settings: EvaluateSettings, outcome: Outcome, stamp: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the tools say of themselves, as far as they had a part in the scores."""
+    found = dict(stamp)
+    if settings.raw:
+        found["tokenizer"] = "none: words as they stand between blanks"
+    elif task == "paragraph":
+        found["tokenizer"] = "none: runs of ASCII letters, lower case"
+    if not {"METEOR", "SODA_c"} & outcome.scores.keys():
+        found |= dict.fromkeys([name for name in ("METEOR", "paraphrase_table") if name in found])
+    return found
 
 
 def _facts(

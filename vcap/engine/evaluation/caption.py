@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems, text_of
 from vcap.engine.evaluation.sentences import in_split, read_lines
+from vcap.errors import UsageError
 from vcap.metrics.outcome import Outcome, TextTools
 
 if TYPE_CHECKING:
@@ -23,10 +24,13 @@ def evaluate_caption(
     """BLEU, METEOR, ROUGE-L, CIDEr and SPICE of captions.
 
     Raises:
+        UsageError: CIDEr is asked for clip by clip.
         InputError: a file cannot be used, or no id is in both.
     """
     from vcap.metrics.caption import score_captions
 
+    if settings.per_clip and "CIDEr" in (settings.metrics or ()):
+        raise UsageError("CIDEr weighs words by all clips: clip by clip it is always 0")
     candidates = read_candidates(predictions, problems)
     wanted, videos, warnings = read_references(references, settings.split, problems)
     problems.compare(candidates, wanted, what="clip")
@@ -52,7 +56,7 @@ def read_candidates(given: Given, problems: Problems) -> dict[str, str]:
     """The caption of each id: the first one, since predictions come best first."""
     found: dict[str, str] = {}
     for line in read_lines(given, problems, "predictions"):
-        where = f"{given.name}: {line.id}"
+        where = f"{given.short}: {line.id}"
         if line.id in found:
             problems.add("duplicate", where)
         elif line.texts:
@@ -77,7 +81,7 @@ def read_references(
         lines, warning = in_split(read_lines(given, problems), split, given.name)
         warnings += [warning] if warning else []
         for line in lines:
-            where = f"{given.name}: {line.id}"
+            where = f"{given.short}: {line.id}"
             texts = [text_of(text, where, problems) for text in line.texts]
             found.setdefault(line.id, []).extend(texts)
             if line.video is not None:

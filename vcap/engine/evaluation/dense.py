@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vcap.engine.evaluate import EvaluateSettings
 
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
+SODA = "SODA_c"
 
 
 def evaluate_dense(
@@ -27,30 +28,29 @@ def evaluate_dense(
     Raises:
         InputError: a file cannot be used, or no id is in both.
     """
-    from vcap.metrics.dense import score_dense
+    from vcap.metrics.dense import SCORES, DenseProtocol, score_dense
     from vcap.metrics.soda import score_soda
 
     truth = read_reference_events(references, settings.split, problems)
     predicted = read_predicted_events(predictions, problems, truth.durations)
     problems.compare(predicted, truth.videos)
-    asked = settings.metrics
-    skip = settings.missing == "skip"
-    outcomes = [
-        score_dense(
-            predicted,
-            truth.files,
-            tools,
+    asked = SCORES if settings.metrics is None else _named(settings.metrics, SCORES)
+    outcomes = []
+    if asked:
+        protocol = DenseProtocol(
             tious=settings.tiou or THRESHOLDS,
             max_proposals=settings.max_proposals,
-            year=2021 if settings.protocol == "2021" else 2018,
-            cider_corpus=settings.cider == "corpus",
-            skip_missing=skip,
-            metrics=None if asked is None else [name for name in asked if name != "SODA_c"],
+            year=int(settings.protocol),
+            cider=settings.cider,
+            skip_missing=settings.missing == "skip",
         )
-    ]
-    if asked is None or "SODA_c" in asked:
-        files = settings.soda_files
-        soda = score_soda(predicted, truth.files, tools, files=files, skip_missing=skip)
-        outcomes.append(soda)
+        outcomes.append(score_dense(predicted, truth.files, tools, protocol, metrics=asked))
+    if settings.metrics is None or SODA in settings.metrics:
+        outcomes.append(score_soda(predicted, truth.files, tools, files=settings.soda_files))
     found = merge(outcomes)
     return replace(found, warnings=(*truth.warnings, *found.warnings))
+
+
+def _named(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The figures that are asked for; `BLEU` asks for all four."""
+    return tuple(name for name in known if name in metrics or name.split("-")[0] in metrics)

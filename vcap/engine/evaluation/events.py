@@ -55,13 +55,13 @@ def read_predicted_events(
     records = records_in(value)
     if records is not None:
         return {
-            name: _record_events(record, f"{given.name}: {name}", problems, durations.get(name))
+            name: _record_events(record, f"{given.short}: {name}", problems, durations.get(name))
             for name, record in usable_records(records, given, problems)
         }
     results = _results(value, given)
     found = {}
     for name, entries in results.items():
-        where = f"{given.name}: {name}"
+        where = f"{given.short}: {name}"
         if not isinstance(entries, list):
             problems.add("unusable record", where)
         listed = entries if isinstance(entries, list) else []
@@ -106,7 +106,9 @@ def _listed(
 
 def _event(text: Any, times: Any, where: str, problems: Problems, duration: float | None) -> Event:
     """One event; times that are no numbers become a segment that overlaps nothing."""
-    pair = times if isinstance(times, list | tuple) and len(times) == 2 else (None, None)
+    pair: Sequence[Any] = (
+        times if isinstance(times, list | tuple) and len(times) == 2 else (None, None)
+    )
     usable = problems.check_times(pair[0], pair[1], where, duration)
     segment = Segment(float(pair[0]), float(pair[1])) if usable else NOWHERE
     return Event(segment, text_of(text, where, problems))
@@ -145,7 +147,7 @@ def add_references(
     found.warnings += [warning] if warning else []
     annotators = _Annotators(found.files)
     for name, record in chosen:
-        where = f"{given.name}: {name}"
+        where = f"{given.short}: {name}"
         duration = duration_of(record)
         if duration is not None:
             found.durations[name] = duration
@@ -197,7 +199,7 @@ def _videos(
         if isinstance(record, Mapping) and {"timestamps", "annotations"} & record.keys():
             yield name, record
         else:
-            problems.add("unusable record", f"{given.name}: {name}")
+            problems.add("unusable record", f"{given.short}: {name}")
             yield name, {}
 
 

@@ -34,6 +34,11 @@ class Given:
     path: Path | None = None
     data: builtins.bytes | None = None
 
+    @property
+    def short(self) -> str:
+        """The name without its folders, for lists of what is wrong inside."""
+        return self.path.name if self.path is not None else self.name
+
     def bytes(self) -> builtins.bytes:
         """What is in it, unpacked if it was gzip.
 
@@ -72,7 +77,7 @@ class Given:
         Raises:
             AnnotationError: as in `text`; or it is not JSON, with the line.
         """
-        decoder = json.JSONDecoder(object_pairs_hook=_counting(self.name, problems))
+        decoder = json.JSONDecoder(object_pairs_hook=_counting(self.short, problems))
         text = self.text()
         try:
             value, end = decoder.raw_decode(text, len(text) - len(text.lstrip()))
@@ -161,9 +166,9 @@ def usable_records(
     seen: set[str] = set()
     for number, record in enumerate(records, start=1):
         if not isinstance(record, Mapping) or not isinstance(record.get("id"), str):
-            problems.add("unusable record", f"{given.name}: record {number}")
+            problems.add("unusable record", f"{given.short}: record {number}")
         elif record["id"] in seen:
-            problems.add("duplicate", f"{given.name}: record {number}, id {record['id']}")
+            problems.add("duplicate", f"{given.short}: record {number}, id {record['id']}")
         else:
             seen.add(record["id"])
             yield record["id"], record

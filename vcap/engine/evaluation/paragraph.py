@@ -69,7 +69,7 @@ def _read(references: Sequence[Given], split: str | None, problems: Problems) ->
         if isinstance(value, Mapping) and value and _mostly_text(value):
             truth.paragraphs.append(
                 {
-                    name: text_of(text, f"{given.name}: {name}", problems)
+                    name: text_of(text, f"{given.short}: {name}", problems)
                     for name, text in value.items()
                 }
             )

@@ -118,7 +118,7 @@ def _entries(
         name = next((known[key] for key in ID_KEYS if known.get(key) is not None), None)
         text = next((known[key] for key in TEXT_KEYS if key in known), None)
         if name is None or text is None:
-            problems.add("unusable record", f"{given.name}: entry {number}")
+            problems.add("unusable record", f"{given.short}: entry {number}")
             continue
         yield Line(_id(name), _texts(text), split_of(name) or _split(known))
 
@@ -129,7 +129,7 @@ def _karpathy(images: list[Any], given: Given, problems: Problems) -> Iterator[L
         name = known.get("cocoid", known.get("filename", known.get("imgid")))
         sentences = known.get("sentences")
         if name is None or not isinstance(sentences, list):
-            problems.add("unusable record", f"{given.name}: image {number}")
+            problems.add("unusable record", f"{given.short}: image {number}")
             continue
         texts = tuple(s.get("raw") if isinstance(s, Mapping) else s for s in sentences)
         yield Line(_id(name), texts, _split(known))
@@ -141,7 +141,7 @@ def _flat(value: Mapping[str, Any], given: Given, problems: Problems) -> Iterato
         if isinstance(text, str | list):
             yield Line(name, _texts(text))
         else:
-            problems.add("unusable record", f"{given.name}: {name}")
+            problems.add("unusable record", f"{given.short}: {name}")
             yield Line(name, ())
 
 
