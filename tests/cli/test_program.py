@@ -225,7 +225,8 @@ def test_a_working_folder_that_was_deleted_is_told_and_help_still_there(
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    needed = {"doctor": [], "train": ["lm", "-o", "run"]}.get(name, ["sample", "-o", "out"])
+    words = {"doctor": [], "train": ["lm", "-o", "run"], "evaluate": ["qa", "a.json", "-r", "b"]}
+    needed = words.get(name, ["sample", "-o", "out"])
     result = vcap(name, *needed)
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == "error: the working folder was deleted\n  try: cd\n"

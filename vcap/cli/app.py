@@ -16,6 +16,7 @@ COMMANDS = {
     "encode": "Turn videos into features and keep them in a store.",
     "train": "Train a model from a manifest of captioned videos.",
     "caption": "Say in words what happens in a video.",
+    "evaluate": "Score predictions against references, by the field's protocols.",
     "doctor": "Check what works here, and name the command that mends what does not.",
 }
 

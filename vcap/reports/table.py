@@ -120,11 +120,16 @@ def _chance(value: float) -> str:
     return f"{value:.3f}" if math.isfinite(value) else "none"
 
 
-def score_table(sheet: Sheet) -> str:
-    """The scores in aligned columns, then everything a reader must know to trust them."""
+def score_table(sheet: Sheet, *, told: bool = False) -> str:
+    """The scores in aligned columns, then everything a reader must know to trust them.
+
+    Args:
+        sheet: what to show.
+        told: whether warnings and problems were told elsewhere; they are left out then.
+    """
     parts = ["\n".join(_aligned(columns(sheet)))]
     parts += _thresholds(sheet)
-    parts.append("\n".join(notes(sheet)))
+    parts.append("\n".join(notes(sheet, told)))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -155,13 +160,15 @@ def _thresholds(sheet: Sheet) -> list[str]:
     return ["\n".join(_aligned(table))] if table else []
 
 
-def notes(sheet: Sheet) -> list[str]:
+def notes(sheet: Sheet, told: bool = False) -> list[str]:
     """What was not computed, what was wrong with the input, how it was computed; a line each."""
-    absent = [f"{name}: not available: {why}" for name, why in sheet.unavailable.items()]
-    return [
-        *absent,
+    seen = [
         *(f"warning: {text}" for text in sheet.warnings),
         *(f"{kind}: {text}" for kind, text in problem_rows(sheet.problems)),
+    ]
+    return [
+        *(f"{name}: not available: {why}" for name, why in sheet.unavailable.items()),
+        *([] if told else seen),
         *(f"{name}: {text}" for name, text in stamp_rows(sheet.stamp)),
         *filter(None, [scale_note(sheet)]),
     ]

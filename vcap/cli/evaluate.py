@@ -1,0 +1,105 @@
+"""`vcap evaluate`: predictions and references in, scores out."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from vcap.cli import evaluate_options as own
+from vcap.cli import options
+from vcap.cli.output import echo_plan
+
+EXAMPLE = """
+vcap download shapes:clips -o clips --limit 20
+vcap caption clips/shapes-clips.jsonl --json > predictions.jsonl
+vcap evaluate caption predictions.jsonl --references clips/shapes-clips.jsonl
+"""
+
+
+def command(
+    task: own.Task,
+    predictions: own.Predictions,
+    *,
+    references: own.References,
+    metrics: own.Metrics = None,
+    split: own.Split = None,
+    missing: own.Missing = None,
+    java: own.Java = None,
+    full_paraphrase_table: own.FullTable = False,
+    ci: own.Ci = False,
+    compare: own.Compare = None,
+    resamples: own.Resamples = 1000,
+    seed: own.Seed = 0,
+    raw: own.Raw = False,
+    per_clip: own.PerClip = False,
+    protocol: own.Protocol = None,
+    tiou: own.Tiou = None,
+    max_proposals: own.MaxProposals = None,
+    cider: own.Cider = None,
+    soda_files: own.SodaFiles = None,
+    ties: own.Ties = None,
+    text_features: own.TextFeatures = None,
+    grounding: own.Grounding = None,
+    form: own.Format = None,
+    output: own.OutputFile = None,
+    per_item: own.PerItem = None,
+    force: own.Force = False,
+    as_json: own.Json = False,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score predictions against references, with the numbers of the official evaluators.
+
+    Tasks: caption, dense, paragraph, retrieval, grounding, qa, classification. Prints a table; the
+    stamp below it says how the scores were made. What is wrong with the input is counted and told.
+    """
+    from vcap.engine.evaluate import EvaluateSettings
+    from vcap.engine.evaluation.compare import evaluate_and_judge
+    from vcap.engine.evaluation.publish import choose_format, refuse_targets
+    from vcap.engine.flags import from_flags
+    from vcap.engine.interrupt import leaving_in_order
+    from vcap.engine.reporter import make_reporter
+
+    given: dict[str, Any] = {"metrics": _parts(metrics), "tiou": _parts([tiou] if tiou else None)}
+    given |= {"raw": raw or None, "per_clip": per_clip or None, "protocol": protocol}
+    given |= {"max_proposals": max_proposals, "cider": cider, "soda_files": soda_files}
+    given |= {"missing": missing, "ties": ties, "split": split, "java": java}
+    given |= {"text_features": text_features, "grounding": grounding}
+    given |= {"full_paraphrase_table": full_paraphrase_table or None}
+    settings = from_flags("evaluate", EvaluateSettings, given)
+    chosen = choose_format(form, output, as_json)
+    sources = [Path(name) for name in (predictions, compare) if name not in (None, "-")]
+    targets = [path for path in (output, per_item) if path is not None]
+    refuse_targets(targets, [*sources, *references], force=force)
+    if dry_run:
+        told = {"task": task, "predictions": predictions, "references": references}
+        return echo_plan({**told, **settings.model_dump(), "output": output}, as_json)
+    draw: dict[str, Any] = {"ci": ci, "resamples": resamples, "seed": seed}
+    reporter = make_reporter(quiet, verbose)
+    with leaving_in_order():
+        things = (task, predictions, references, settings)
+        verdict = evaluate_and_judge(*things, other=compare, reporter=reporter, **draw)
+        _publish(verdict, chosen, output, per_item, as_json, reporter)
+
+
+def _parts(given: list[str] | None) -> list[str] | None:
+    """`A,B` and repeated options alike as one list."""
+    parts = [part.strip() for text in given or () for part in text.split(",")]
+    return None if given is None else [part for part in parts if part]
+
+
+def _publish(
+    verdict: Any, form: Any, output: Path | None, per_item: Path | None, as_json: bool, told: Any
+) -> None:
+    """Files first; what stdout gets comes last, so that a closed pipe costs no file."""
+    from vcap.engine.evaluation.publish import item_lines, rendered, write
+
+    if per_item is not None:
+        write(per_item, item_lines(verdict))
+        told.info(f"wrote {per_item}")
+    if output is not None:
+        write(output, rendered(verdict, form))
+        told.info(f"wrote {output}")
+    if output is None or as_json:
+        typer.echo(rendered(verdict, "json" if as_json else form, told=True), nl=False)

@@ -1,0 +1,108 @@
+"""A verdict as text in each format, and the files that receive it."""
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+from vcap.engine.evaluation.compare import Verdict, without_nan
+from vcap.engine.files import ensure_folder, output_errors, write_atomic
+from vcap.errors import OutputError, UsageError
+from vcap.reports.table import score_table
+
+Format = Literal["table", "json", "html"]
+SUFFIXES: dict[str, Format] = {".json": "json", ".html": "html", ".htm": "html"}
+FIRST_BYTES = 65536
+
+
+def choose_format(wanted: Format | None, output: Path | None, as_json: bool) -> Format:
+    """The format: the one asked for, else what the file's name says, else a table.
+
+    Raises:
+        UsageError: stdout would get two formats.
+    """
+    if as_json and output is None:
+        if wanted not in (None, "json"):
+            raise UsageError(f"--json and -f {wanted} both want stdout", hint="-o FILE")
+        return "json"
+    named = SUFFIXES.get(output.suffix.lower(), "table") if output else "table"
+    return wanted or named
+
+
+def rendered(verdict: Verdict, form: Format, *, told: bool = False) -> str:
+    """The verdict as text that ends in a line break and can be written as UTF-8.
+
+    Args:
+        verdict: the scores.
+        form: table, json or html.
+        told: whether the reader has seen warnings and problems already; a table leaves them out.
+    """
+    if form == "json":
+        text = json.dumps(verdict.as_dict(), ensure_ascii=False)
+    elif form == "html":
+        from vcap.reports.html import page
+
+        text = page(verdict.sheet())
+    else:
+        text = score_table(verdict.sheet(), told=told)
+    return writable(text) + "\n"
+
+
+def item_lines(verdict: Verdict) -> str:
+    """One JSON object a line, one line a unit."""
+    items = (json.dumps(without_nan(i), ensure_ascii=False) for i in verdict.report.items())
+    return "".join(f"{writable(item)}\n" for item in items)
+
+
+def writable(text: str) -> str:
+    """The text with every half of a character escaped, as JSON does it too."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def refuse_targets(
+    targets: Sequence[Path], sources: Collection[Path], *, force: bool = False
+) -> None:
+    """Make sure, before any work, that files can be written and nothing else is lost.
+
+    Raises:
+        UsageError: a target is one of the sources, or is named twice.
+        OutputError: the place cannot be written, or holds a file that no evaluation wrote.
+    """
+    taken = {source.resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in taken:
+            raise UsageError(f"{target} is read, or written, already; choose another name")
+        taken.add(target.resolve())
+        if target.is_dir():
+            raise OutputError(f"cannot write {target}: it is a folder")
+        ensure_folder(target.parent)
+        if target.exists() and not force and not is_ours(target):
+            raise OutputError(
+                f"{target} was not written by vcap evaluate; it is kept", hint="--force"
+            )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file looks like something that an evaluation wrote; an empty one is nobody's."""
+    if not path.is_file():
+        return True  # a device or a pipe
+    with path.open("rb") as file:
+        text = file.read(FIRST_BYTES).decode(errors="replace")
+    page, scores = "<title>vcap evaluate", '{"task": '
+    first = text.split("\n", 1)[0]
+    items = first.startswith('{"id": ') and '"scores": {' in first
+    table = first.split()[:2] == ["metric", "score"]
+    return not text or page in text or first.startswith(scores) or items or table
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text whole or not at all; a device or a pipe gets it as it comes.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        with output_errors(path):
+            path.write_bytes(text.encode())
+        return
+    write_atomic(path, text.encode())
