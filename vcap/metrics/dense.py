@@ -10,6 +10,7 @@ Shapes: U videos, K figures, T thresholds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from vcap.types import Event
 
 Array = npt.NDArray[np.float64]
 Events = Mapping[str, Sequence[Event]]
+_Part = tuple[str, Array, Array | None]  # name, [U, T], what to divide by where that is not 1
 
 BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 LANGUAGE = (*BLEU, "METEOR", "ROUGE-L", "CIDEr")
@@ -172,43 +174,50 @@ def _measured(
     parts: dict[str, tuple[Array, Array]] = {}
     if language:
         sentences = Sentences.of(videos, UNMATCHED[protocol.year], tools)
-        if "METEOR" in language:  # it starts in the background, so it is asked last
-            tools.expect(sentences.tokenised)
-        rows = paired(videos, sentences, protocol.tious)
-        parts = {name: (value, every) for name, value in _plain(rows, language).items()}
-        if protocol.cider == "corpus" and "CIDEr" in language:
-            parts["CIDEr"] = _cider_over_all(rows)
         if "METEOR" in language:
-            parts["METEOR"] = rows.scored(tools.meteor(rows.pairs), meteor_of_groups), every
+            tools.expect(sentences.tokenised)
+        found = _language(paired(videos, sentences, protocol.tious), tools, protocol, language)
+        parts = {name: (value, every if sizes is None else sizes) for name, value, sizes in found}
     overlap = overlaps(videos, protocol.tious)
     parts |= {name: (value, every) for name, value in overlap.items()}
     totals, counts = (np.stack(part, axis=1) for part in zip(*parts.values(), strict=True))
     return _Measures(tuple(parts), totals, counts)
 
 
-def _plain(rows: Rows, language: set[str]) -> dict[str, Array]:
-    """BLEU, ROUGE-L and CIDEr of each video, [U, T], where they are asked for."""
-    counted = Counted(rows.pairs)
-    found: dict[str, Array] = {}
+def _language(
+    rows: Rows, tools: TextTools, protocol: DenseProtocol, language: set[str]
+) -> list[_Part]:
+    if "METEOR" not in language:
+        return _counted(rows, protocol, language)
+    with ThreadPoolExecutor(1) as aside:  # METEOR is another program: count while it works
+        rest = aside.submit(_counted, rows, protocol, language)
+        statistics = tools.meteor(rows.pairs)
+        meteor = rows.scored(statistics, meteor_of_groups)
+        return [("METEOR", meteor, None), *rest.result()]
+
+
+def _counted(rows: Rows, protocol: DenseProtocol, language: set[str]) -> list[_Part]:
+    """BLEU, ROUGE-L and CIDEr where they are asked for."""
+    pairs = Counted(rows.pairs)
+    found: list[_Part] = []
     if language & {*BLEU}:
-        scores = rows.scored(bleu_statistics(counted), bleu_of_groups)
-        found.update(zip(BLEU, np.moveaxis(scores, 2, 0), strict=True))
+        scores = np.moveaxis(rows.scored(bleu_statistics(pairs), bleu_of_groups), 2, 0)
+        found += [(n, part, None) for n, part in zip(BLEU, scores, strict=True) if n in language]
     if "ROUGE-L" in language:
-        found["ROUGE-L"] = rows.scored(rouge_l(counted), _mean_of_groups)
+        found.append(("ROUGE-L", rows.scored(rouge_l(pairs), _mean_of_groups), None))
     if "CIDEr" in language:
-        num_groups = rows.shape[0] * rows.shape[1]
-        values = cider([rows.pairs[pair] for pair in rows.pair.tolist()], rows.group, num_groups)
-        found["CIDEr"] = rows.table(_mean_of_groups(values, rows.group, num_groups))
-    return {name: value for name, value in found.items() if name in language}
+        found.append(_cider(rows, pairs.rows(rows.pair), protocol))
+    return found
 
 
-def _cider_over_all(rows: Rows) -> tuple[Array, Array]:
-    """CIDEr with document frequencies from a whole threshold: sums and numbers of pairs, [U, T]."""
-    pairs = [rows.pairs[pair] for pair in rows.pair.tolist()]
-    values = cider(pairs, rows.threshold, rows.shape[1])
+def _cider(rows: Rows, pairs: Counted, protocol: DenseProtocol) -> _Part:
     num_groups = rows.shape[0] * rows.shape[1]
+    if protocol.cider == "video":
+        values = cider(pairs, rows.group, num_groups)
+        return "CIDEr", rows.table(_mean_of_groups(values, rows.group, num_groups)), None
+    values = cider(pairs, rows.threshold, rows.shape[1])
     sums, sizes = (_sums(part, rows.group, num_groups) for part in (values, np.ones(len(pairs))))
-    return rows.table(sums), rows.table(sizes)
+    return "CIDEr", rows.table(sums), rows.table(sizes)
 
 
 def _mean_of_groups(values: Array, group: npt.NDArray[np.int64], num_groups: int) -> Array:

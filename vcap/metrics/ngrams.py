@@ -10,6 +10,7 @@ Shapes: N rows as given, P distinct pairs, E edges, S distinct texts, K entries,
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -172,6 +173,13 @@ class Counted(Sequence[Pair]):
     def __len__(self) -> int:
         """Number of rows."""
         return len(self._pairs)
+
+    def rows(self, rows: Ints) -> "Counted":
+        """These rows, in this order and as often as they are named; nothing is counted again."""
+        chosen = copy(self)
+        chosen._pairs = [self._pairs[row] for row in rows.tolist()]
+        chosen.pair_of_row = self.pair_of_row[rows]
+        return chosen
 
     @cached_property
     def entries(self) -> Entries:

@@ -8,6 +8,7 @@ Shapes: U videos, T thresholds, R pairs over all thresholds, P proposals and E e
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +31,16 @@ class Video:
     files: tuple[Sequence[Event], ...]
     predicted: bool
 
-    @property
+    @cached_property
     def events(self) -> list[Event]:
         """The events of one file after another."""
         return [event for events in self.files for event in events]
+
+    @cached_property
+    def tious(self) -> Array:
+        """Overlap of each proposal with each event, [P, E]."""
+        segments = ([event.segment for event in part] for part in (self.proposals, self.events))
+        return tiou_matrix(*segments)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ def overlaps(videos: Sequence[Video], tious: Sequence[float]) -> dict[str, Array
     limits = np.array(tious)[:, None, None]
     for number, video in enumerate(videos):
         if video.proposals:
-            hits = _matrix(video) > limits  # an event is covered strictly above the threshold
+            hits = video.tious > limits  # an event is covered strictly above the threshold
             found[:, number] = recall_precision(hits, [*map(len, video.files)])
     return {"recall": found[0], "precision": found[1]}
 
@@ -129,7 +136,7 @@ def paired(videos: Sequence[Video], sentences: Sentences, tious: Sequence[float]
     for number, video in enumerate(videos):
         if not video.proposals:
             continue
-        threshold, proposal, event = _met(_matrix(video) >= limits)
+        threshold, proposal, event = _met(video.tious >= limits)
         said = sentences.of_events(video.proposals)
         true = np.append(sentences.of_events(video.events), sentences.unmatched)
         key = said[proposal] * size + true[event]
@@ -141,12 +148,6 @@ def paired(videos: Sequence[Video], sentences: Sentences, tious: Sequence[float]
     split = (divmod(key, size) for key in distinct.tolist())
     pairs: list[Pair] = [(texts[made], (texts[given],)) for made, given in split]
     return Rows(pairs, pair, thresholds, owners, (len(videos), len(tious)))
-
-
-def _matrix(video: Video) -> Array:
-    """tIoU of each proposal with each event, [P, E]."""
-    segments = ([event.segment for event in part] for part in (video.proposals, video.events))
-    return tiou_matrix(*segments)
 
 
 def _met(hits: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers, Numbers]:
