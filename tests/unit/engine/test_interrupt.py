@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vcap.engine.interrupt import StopRequest
+from vcap.engine.interrupt import StopRequest, leaving_in_order
 from vcap.engine.items import Item, map_items
 from vcap.engine.reporter import Silent
 
@@ -89,3 +89,27 @@ def test_a_request_before_the_first_item_does_nothing_at_all() -> None:
         setup=lambda: calls.append(1),
     )
     assert calls == [] and (summary.done, summary.exit_code) == (0, 130)
+
+
+def test_termination_closes_what_is_open_and_ends_with_143() -> None:
+    before, closed = signal.getsignal(signal.SIGTERM), []
+    with pytest.raises(SystemExit) as leaving, leaving_in_order():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.sigtimedwait([], 5)
+        finally:
+            closed.append("file")
+    assert (leaving.value.code, closed) == (143, ["file"])
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_leaving_in_order_outside_the_main_thread_changes_nothing() -> None:
+    def work() -> None:
+        with leaving_in_order():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    seen: list[object] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
