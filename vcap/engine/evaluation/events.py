@@ -191,16 +191,17 @@ def _videos(
         return
     if isinstance(value, Mapping) and isinstance(value.get("database"), Mapping):
         value = value["database"]
-    if not isinstance(value, Mapping) or not value:
+    listed = dict(value) if isinstance(value, Mapping) else {}
+    usable = {
+        name: record
+        for name, record in listed.items()
+        if isinstance(record, Mapping) and {"timestamps", "annotations"} & record.keys()
+    }
+    if not usable:
         raise AnnotationError(
             f"{given.name}: want {{video: {{duration, timestamps, sentences}}}} or records"
         )
-    for name, record in value.items():
-        if isinstance(record, Mapping) and {"timestamps", "annotations"} & record.keys():
-            yield name, record
-        else:
-            problems.add("unusable record", f"{given.short}: {name}")
-            yield name, {}
+    yield from ((name, usable.get(name, {})) for name in listed)
 
 
 def _in_split(
