@@ -173,7 +173,7 @@ def test_references_that_cannot_be_used_are_counted_but_keep_their_video() -> No
 
 @pytest.mark.parametrize("value", [5, {}, "text"])
 def test_references_in_another_layout_are_refused(value: Any) -> None:
-    with pytest.raises(AnnotationError, match="want {video: {duration, timestamps, sentences}}"):
+    with pytest.raises(AnnotationError, match=r"want \{video: \{duration"):
         references(value)
 
 
