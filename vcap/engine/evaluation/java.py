@@ -16,7 +16,9 @@ INSTALL_PROGRAMS = "pip install --force-reinstall pycocoevalcap"
 TOKENIZER_JAR = "tokenizer/stanford-corenlp-3.4.1.jar"
 TOKENIZER_CLASS = "edu.stanford.nlp.process.PTBTokenizer"
 QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-DROPPED = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
+DROPPED = frozenset(
+    ("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", *".?!,:-;", "--", "...")
+)
 VERSION_SECONDS = 20
 
 

@@ -1,11 +1,16 @@
-"""METEOR's Java program: one process, fed in bulk and asked for statistics only."""
+"""METEOR's Java program: one process, fed in bulk and asked for statistics only.
+
+Most of its start is the reading of a paraphrase table. It gets the part that can matter for the
+sentences of the run, and is started in the background as soon as these are known.
+"""
 
 import os
 import select
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +18,20 @@ import numpy as np
 import numpy.typing as npt
 
 from vcap.engine.evaluation.java import java_error, require_program
-from vcap.errors import UnavailableError, VcapError
+from vcap.engine.evaluation.paraphrases import (
+    Cancelled,
+    Index,
+    build_index,
+    filtered_table,
+    index_path,
+    open_index,
+    save_index,
+)
+from vcap.engine.evaluation.phrases import merged_hashes, phrase_hashes
+from vcap.engine.reporter import Reporter
+from vcap.errors import OutputError, UnavailableError, VcapError
 from vcap.metrics.meteor import NUM_STATISTICS
+from vcap.metrics.outcome import Pair
 
 JAR = "meteor/meteor-1.5.jar"
 TABLE = "meteor/data/paraphrase-en.gz"
@@ -141,7 +158,111 @@ class MeteorProcess:
         return self._said.read().decode("utf-8", "replace")
 
 
+class Meteor:
+    """METEOR for the sentences of a run, started when they are expected or asked about."""
+
+    def __init__(self, java: str, full_table: bool, cache_dir: Path, reporter: Reporter) -> None:
+        """Start nothing yet.
+
+        Args:
+            java: the Java program.
+            full_table: let METEOR read its whole paraphrase table.
+            cache_dir: where the index of the table is kept between runs.
+            reporter: hears of what takes longer than usual.
+        """
+        self._java = java
+        self._full_table = full_table
+        self._cache_dir = cache_dir
+        self._reporter = reporter
+        self._wanted: dict[str, None] = {}  # sentences that no table was made for yet
+        self._covered: set[str] = set()
+        self._known = np.zeros(0, dtype=np.uint64)
+        self._index: Index | None = None
+        self._num_entries = -1
+        self._process: MeteorProcess | None = None
+        self._cancelled = threading.Event()
+        self._threads = ThreadPoolExecutor(2, "meteor")
+        self._started: Future[None] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="vcap-meteor-")
+
+    def expect(self, sentences: Iterable[str]) -> None:
+        """Start in the background, or remember the sentences if that happened before."""
+        self._wanted |= dict.fromkeys(sentences)
+        if self._started is None:
+            self._started = self._threads.submit(self._provide)
+
+    def statistics(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        """The 23 numbers of each pair, [N, 23].
+
+        Raises:
+            VcapError: the program cannot be started, ended, or answered something else.
+        """
+        cleaned = [(clean_candidate(candidate), references) for candidate, references in pairs]
+        self.expect(text for candidate, references in cleaned for text in (candidate, *references))
+        assert self._started is not None
+        self._started.result()
+        self._provide()
+        assert self._process is not None
+        return self._process.statistics([score_line(*pair) for pair in cleaned])
+
+    def close(self, cancel: bool = False) -> None:
+        """End the program; with `cancel`, also what is still to be kept for later runs."""
+        if cancel or self._process is None:
+            self._cancelled.set()
+        self._threads.shutdown(cancel_futures=cancel)
+        if self._process is not None:
+            self._process.close()
+        self._folder.cleanup()
+
+    def _provide(self) -> None:
+        """See that a process runs whose table is good for the wanted sentences."""
+        wanted, self._wanted = self._wanted, {}
+        new = [sentence for sentence in wanted if sentence not in self._covered]
+        if self._full_table:
+            self._process = self._process or MeteorProcess(self._java)
+        elif new or self._process is None:
+            self._known = merged_hashes(self._known, phrase_hashes(new))
+            self._restart(*self._filtered())
+        self._covered.update(new)
+
+    def _restart(self, table: bytes, num_entries: int) -> None:
+        """Start with this table, unless what runs has the same."""
+        if self._process is not None:
+            if num_entries == self._num_entries:  # tables only grow
+                return
+            self._reporter.detail("METEOR starts again with more of its paraphrase table")
+            self._process.close()
+        path = Path(self._folder.name, "paraphrases.gz")
+        path.write_bytes(table)
+        self._process = MeteorProcess(self._java, path)
+        self._num_entries = num_entries
+
+    def _filtered(self) -> tuple[bytes, int]:
+        whole = require_program(TABLE)
+        self._index = self._index or open_index(whole, self._cache_dir)
+        if self._index is not None:
+            with suppress(ValueError):  # damaged
+                return filtered_table(self._index, self._known)
+        self._reporter.detail("reading METEOR's paraphrase table, which later runs need not do")
+        self._index = build_index(whole, self._cancelled)
+        self._threads.submit(self._keep, self._index, index_path(whole, self._cache_dir))
+        return filtered_table(self._index, self._known)
+
+    def _keep(self, index: Index, path: Path) -> None:
+        """Save the index; a run is as good without."""
+        try:
+            save_index(index, path, self._cancelled)
+        except Cancelled:
+            pass
+        except (OutputError, OSError) as error:
+            self._reporter.detail(f"the index of METEOR's table was not kept: {error}")
+
+
+def clean_candidate(candidate: str) -> str:
+    """The candidate as pycocoevalcap hands it over."""
+    return candidate.replace("|||", "").replace("  ", " ")
+
+
 def score_line(candidate: str, references: Sequence[str]) -> str:
-    """What METEOR is asked: the references as they are, the candidate cleaned as is usual."""
-    cleaned = candidate.replace("|||", "").replace("  ", " ")
-    return " ||| ".join((*references, cleaned)).translate(ONE_LINE)
+    """What METEOR is asked about a cleaned candidate; a line break would end the question."""
+    return " ||| ".join((*references, candidate)).translate(ONE_LINE)

@@ -16,7 +16,8 @@ from vcap.engine.evaluation.java import (
     programs_version,
     tokenize_java,
 )
-from vcap.engine.evaluation.meteor import JAR, MeteorProcess, score_line
+from vcap.engine.evaluation.meteor import JAR, Meteor
+from vcap.engine.number_types import cache_path
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import UnavailableError
 from vcap.metrics.meteor import NUM_STATISTICS
@@ -31,17 +32,15 @@ class Tools:
     """Text tools that start Java when they are first asked, and remember every answer."""
 
     def __init__(
-        self, java: str | None, full_table: bool, cache_dir: Path | None, reporter: Reporter
+        self, java: str | None, full_table: bool, cache_dir: Path, reporter: Reporter
     ) -> None:
         """Use this Java program, or none; start nothing yet."""
         self._java = java
         self._full_table = full_table
-        self._cache_dir = cache_dir
-        self._reporter = reporter
         self._tokens: dict[str, str] = {}
-        self._rows: dict[str, int] = {}
+        self._rows: dict[Pair, int] = {}
         self._statistics = np.zeros((0, NUM_STATISTICS))
-        self._process: MeteorProcess | None = None
+        self._meteor = Meteor(java, full_table, cache_dir, reporter) if java else None
         self._lock = threading.RLock()
 
     @property
@@ -73,8 +72,9 @@ class Tools:
 
     def expect(self, sentences: Iterable[str]) -> None:
         """Say what METEOR will be asked about, so that it can start while other work is done."""
-        if "METEOR" not in self.unavailable:
-            self._meteor()
+        with self._lock:
+            if self._meteor is not None and "METEOR" not in self.unavailable:
+                self._meteor.expect(sentences)
 
     def meteor(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """The 23 statistics of each pair, [N, 23].
@@ -82,24 +82,16 @@ class Tools:
         Raises:
             VcapError: METEOR is not available, or its program failed.
         """
-        if "METEOR" in self.unavailable:
+        if self._meteor is None or "METEOR" in self.unavailable:
             raise UnavailableError(self.unavailable["METEOR"], hint=INSTALL_JAVA)
-        lines = [score_line(candidate, references) for candidate, references in pairs]
         with self._lock:
-            new = [line for line in dict.fromkeys(lines) if line not in self._rows]
+            new = [pair for pair in dict.fromkeys(pairs) if pair not in self._rows]
             if new:
-                found = self._meteor().statistics(new)
+                found = self._meteor.statistics(new)
                 first = len(self._statistics)
                 self._statistics = np.concatenate([self._statistics, found])
                 self._rows.update(zip(new, range(first, first + len(new)), strict=True))
-            return self._statistics[[self._rows[line] for line in lines]]
-
-    def _meteor(self) -> MeteorProcess:
-        with self._lock:
-            if self._process is None:
-                assert self._java is not None
-                self._process = MeteorProcess(self._java)
-            return self._process
+            return self._statistics[[self._rows[pair] for pair in pairs]]
 
     def spice(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """The SPICE F-score of each pair, [N].
@@ -111,19 +103,19 @@ class Tools:
 
     def stamp(self) -> dict[str, str | None]:
         """Which tools and versions stand behind the numbers."""
+        table = "full" if self._full_table else "filtered"
         return {
             "tokenizer": f"PTB 3.4.1 ({'Java' if self._java else 'Python'})",
             "METEOR": None if "METEOR" in self.unavailable else "1.5",
-            "paraphrase_table": None if "METEOR" in self.unavailable else "full",
+            "paraphrase_table": None if "METEOR" in self.unavailable else table,
             "java": java_version(self._java) if self._java else None,
             "pycocoevalcap": programs_version(),
         }
 
-    def close(self) -> None:
-        """End what was started."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.close()
+    def close(self, cancel: bool = False) -> None:
+        """End what was started; with `cancel`, without keeping anything for later runs."""
+        if self._meteor is not None:
+            self._meteor.close(cancel)
 
 
 @contextmanager
@@ -148,8 +140,11 @@ def open_tools(
     found = None if java is False else find_java()
     if java and found is None:
         raise UnavailableError("there is no Java on this machine", hint=INSTALL_JAVA)
-    tools = Tools(found, full_paraphrase_table, cache_dir, reporter or Silent())
+    folder = cache_dir or cache_path().parent
+    tools = Tools(found, full_paraphrase_table, folder, reporter or Silent())
     try:
         yield tools
-    finally:
-        tools.close()
+    except BaseException:
+        tools.close(cancel=True)
+        raise
+    tools.close()
