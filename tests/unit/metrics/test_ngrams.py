@@ -82,6 +82,12 @@ def test_counted_pairs_are_not_counted_again() -> None:
     assert Counted.of(PAIRS).distinct == counted.distinct
 
 
+def test_some_rows_of_counted_pairs_are_those_pairs() -> None:
+    chosen = Counted(PAIRS).rows(np.array([3, 0, 3]))
+    assert [*chosen] == [PAIRS[3], PAIRS[0], PAIRS[3]]
+    assert [chosen.distinct[pair] for pair in chosen.pair_of_row] == [*chosen]
+
+
 def shared(counted: Counted) -> list[list[int]]:
     """How often each matched n-gram is in the candidate and in the reference, by edge."""
     entries, found = counted.entries, counted.matches
