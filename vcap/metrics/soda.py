@@ -7,7 +7,8 @@ times text score, `d` tIoU alone; `a` and `b` match by tIoU and sum the text sco
 (`a`: the mean over four thresholds; a tIoU below counts 0).
 
 The text score has its roles exchanged: the caption of the event is the candidate, the prediction
-is the reference. A pair that cannot change the sum is never put to METEOR.
+is the reference. METEOR is at most 1, so tIoU bounds what a pair can add: pairs that cannot be in
+a greatest sum are never put to METEOR, which is where the time goes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +27,14 @@ from vcap.types import Event
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
-Matches = tuple[Rows, Rows]  # the rows and the columns of some cells
+Mask = npt.NDArray[np.bool_]
 Videos = Mapping[str, Sequence[Event]]
 Variant = Literal["a", "b", "c", "d"]
 Files = Literal["mean", "merged", "best"]
 Scorer = Literal["METEOR", "CIDEr"]
 
 TIOUS = (0.3, 0.5, 0.7, 0.9)
+SLACK = 1e-9  # a sum in another order may differ in its last digits
 FILES_RULES: dict[Files, str] = {
     "mean": "the mean over the reference files",
     "merged": "the reference files as one",
@@ -121,46 +123,44 @@ def score_soda(
 
 def best_total(worth: Array) -> float:
     """The greatest sum of cells [E, P] >= 0, no two in one row or column, none crossing."""
-    best = np.zeros(worth.shape[1] + 1)
-    for row in worth:
-        best[1:] = np.maximum(best[1:], best[:-1] + row)
-        np.maximum.accumulate(best, out=best)
-    return float(best[-1])
+    return float(_table(worth)[-1, -1])
 
 
-def matched_cells(worth: Array) -> Matches:
-    """The cells of a best sum, as the original goes back through its table.
+def best_totals_through(worth: Array) -> Array:
+    """The greatest such sum that takes each cell, [E, P]."""
+    before, after = _table(worth), _table(worth[::-1, ::-1])[::-1, ::-1]
+    return np.asarray(before[:-1, :-1] + worth + after[1:, 1:])
+
+
+def matched_cells(worth: Array) -> Mask:
+    """The cells of a best sum, [E, P], as the original goes back through its table.
 
     That walk is not always right: in each row it takes the last cell that gained, also where the
     best sum is that of the row above. It also takes the first cell of all where nothing has any
     worth. Both are part of the published figures of variants a and b.
     """
+    matched = np.zeros(worth.shape, dtype=np.bool_)
     if not worth.size:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    gained = _gained(worth)
-    row, column = worth.shape[0] - 1, worth.shape[1] - 1
-    found = []
-    while row >= 0 and column >= 0:
-        columns = np.flatnonzero(gained[row, : column + 1])
-        if columns.size:
-            found.append((row, int(columns[-1])))
-            column = found[-1][1] - 1
-        row -= 1
-    rows, columns = np.array(found[::-1], dtype=np.intp).T
-    return rows, columns
-
-
-def _gained(worth: Array) -> npt.NDArray[np.bool_]:
-    """Where taking a cell beats leaving out its row or its column, [E, P]."""
-    gained = np.zeros(worth.shape, dtype=np.bool_)
-    above = np.zeros(worth.shape[1] + 1)
-    for row, values in enumerate(worth):
-        taken = above[:-1] + values
-        best = np.maximum.accumulate(np.concatenate([[0.0], np.maximum(above[1:], taken)]))
-        gained[row] = taken > np.maximum(above[1:], best[:-1])
-        above = best
+        return matched
+    best = _table(worth)
+    gained = best[:-1, :-1] + worth > np.maximum(best[:-1, 1:], best[1:, :-1])
     gained[0, 0] = True
-    return gained
+    last = worth.shape[1]
+    for row in range(worth.shape[0] - 1, -1, -1):
+        columns = np.flatnonzero(gained[row, :last])
+        if columns.size:
+            last = int(columns[-1])
+            matched[row, last] = True
+    return matched
+
+
+def _table(worth: Array) -> Array:
+    """The best sums of the first rows and columns, [E + 1, P + 1]."""
+    best = np.zeros((worth.shape[0] + 1, worth.shape[1] + 1))
+    for row, values in enumerate(worth):
+        np.maximum(best[row, 1:], best[row, :-1] + values, out=best[row + 1, 1:])
+        np.maximum.accumulate(best[row + 1], out=best[row + 1])
+    return best
 
 
 def _merged(references: Sequence[Videos]) -> Videos:
@@ -185,9 +185,10 @@ def _read(
     ]
     said = {number: _sorted(predictions[units[number]]) for _, number, _ in told}
     lists = [*said.values(), *(events for _, _, events in told)]
-    captions = [*dict.fromkeys(clean_ascii(e.caption) for events in lists for e in events)]
+    captions = [*dict.fromkeys(event.caption for events in lists for event in events)]
+    tokenised = tools.tokenize([clean_ascii(caption) for caption in captions])
     numbers: dict[str, int] = {}
-    rows = [numbers.setdefault(tokens, len(numbers)) for tokens in tools.tokenize(captions)]
+    rows = [numbers.setdefault(tokens, len(numbers)) for tokens in tokenised]
     number_of = dict(zip(captions, rows, strict=True))
     cases = [_case(file, unit, events, said[unit], number_of) for file, unit, events in told]
     return cases, [*numbers]
@@ -209,7 +210,7 @@ def _case(
         return np.array([e.segment for e in listed], dtype=np.float64).reshape(-1, 2)
 
     def sentences(listed: Sequence[Event]) -> Rows:
-        return np.array([number_of[clean_ascii(e.caption)] for e in listed], dtype=np.intp)
+        return np.array([number_of[e.caption] for e in listed], dtype=np.intp)
 
     tiou = tiou_matrix(segments(events), segments(predictions))
     return _Case(file, unit, sentences(events), sentences(predictions), tiou)
@@ -223,34 +224,31 @@ class _Texts:
     tools: TextTools
     scorer: Scorer
 
-    def matrices(self, cases: Sequence[_Case], wanted: Sequence[Matches]) -> list[Array]:
-        """The scores of the wanted cells of each case, [E, P], others 0."""
-        if self.scorer == "CIDEr":
-            return self._cider(cases)
-        cells = [self._cells(case, *cell) for case, cell in zip(cases, wanted, strict=True)]
+    def matrices(self, cases: Sequence[_Case], wanted: Sequence[Mask]) -> list[Array]:
+        """The METEOR of the wanted cells of each case, [E, P]; 0 for others."""
+        cells = [self._cells(case)[mask] for case, mask in zip(cases, wanted, strict=True)]
         codes, where = np.unique(np.concatenate([*cells, []]).astype(np.intp), return_inverse=True)
         statistics = self.tools.meteor(list(map(self._pair, codes.tolist())))
         values = meteor_scores(statistics)[where]
-        parts = np.split(values, np.cumsum([len(codes) for codes in cells]))
-        matrices = [np.zeros(case.tiou.shape) for case in cases]
-        for matrix, cell, part in zip(matrices, wanted, parts[:-1], strict=True):
-            matrix[cell] = part
+        parts = np.split(values, np.cumsum([len(codes) for codes in cells]))[:-1]
+        matrices = [np.zeros(mask.shape) for mask in wanted]
+        for matrix, mask, part in zip(matrices, wanted, parts, strict=True):
+            matrix[mask] = part
         return matrices
 
-    def _cells(self, case: _Case, rows: Rows, columns: Rows) -> Rows:
-        return case.events[rows] * len(self.sentences) + case.predictions[columns]
+    def _cells(self, case: _Case) -> Rows:
+        return np.asarray(case.events[:, None] * len(self.sentences) + case.predictions)
 
     def _pair(self, code: int) -> Pair:
         event, prediction = divmod(code, len(self.sentences))
         return self.sentences[event], (self.sentences[prediction],)
 
-    def _cider(self, cases: Sequence[_Case]) -> list[Array]:
-        """Every cell: one event against all predictions of the video is one set of documents."""
+    def cider(self, cases: Sequence[_Case]) -> list[Array]:
+        """The CIDEr of every cell, [E, P]; an event against all predictions is one set."""
         pairs: list[Pair] = []
         groups, first = [], 0
         for case in cases:
-            cells = self._cells(case, *np.indices(case.tiou.shape).reshape(2, -1))
-            pairs.extend(map(self._pair, cells.tolist()))
+            pairs.extend(map(self._pair, self._cells(case).ravel().tolist()))
             groups.append(first + np.repeat(np.arange(len(case.events)), len(case.predictions)))
             first += len(case.events)
         values = cider(pairs, np.concatenate([*groups, []]).astype(np.intp), first)
@@ -263,15 +261,35 @@ def _sums(cases: Sequence[_Case], variant: Variant, texts: _Texts) -> Array:
     if variant in ("a", "b"):
         return _matched_sums(cases, TIOUS if variant == "a" else (0.0,), texts)
     worth = [case.tiou for case in cases]
-    if variant == "c":
-        scores = texts.matrices(cases, [_overlapping(case.tiou) for case in cases])
-        worth = [tiou * score for tiou, score in zip(worth, scores, strict=True)]
+    if variant == "c" and texts.scorer == "CIDEr":
+        worth = [case.tiou * score for case, score in zip(cases, texts.cider(cases), strict=True)]
+    elif variant == "c":
+        worth = _worth(cases, texts)
     return np.array([best_total(matrix) for matrix in worth]).reshape(-1, 1)
 
 
-def _overlapping(tiou: Array) -> Matches:
-    rows, columns = np.nonzero(tiou > 0)
-    return rows, columns
+def _worth(cases: Sequence[_Case], texts: _Texts) -> list[Array]:
+    """tIoU x METEOR, [E, P], of every cell that can be in a greatest sum; 0 for others.
+
+    First the cells are judged that were in it if all METEOR were 1; then those through which more
+    can still be reached than these give by themselves.
+    """
+    first = [_can_reach(case.tiou, best_total(case.tiou) - SLACK) for case in cases]
+    scores = texts.matrices(cases, first)
+    worth = [case.tiou * score for case, score in zip(cases, scores, strict=True)]
+    second = [
+        _can_reach(np.where(judged, sure, case.tiou), best_total(sure)) & ~judged
+        for case, judged, sure in zip(cases, first, worth, strict=True)
+    ]
+    scores = texts.matrices(cases, second)
+    return [
+        sure + case.tiou * score for case, sure, score in zip(cases, worth, scores, strict=True)
+    ]
+
+
+def _can_reach(bound: Array, total: float) -> Mask:
+    """Cells of worth whose best sum is above the total, [E, P]."""
+    return np.asarray((bound > 0) & (best_totals_through(bound) > total))
 
 
 def _matched_sums(cases: Sequence[_Case], tious: Sequence[float], texts: _Texts) -> Array:
@@ -279,14 +297,12 @@ def _matched_sums(cases: Sequence[_Case], tious: Sequence[float], texts: _Texts)
         [matched_cells(np.where(case.tiou < tiou, 0.0, case.tiou)) for tiou in tious]
         for case in cases
     ]
-    wanted = [
-        (np.concatenate([rows for rows, _ in found]), np.concatenate([cols for _, cols in found]))
-        for found in matches
-    ]
-    scores = texts.matrices(cases, wanted)
+    if texts.scorer == "CIDEr":
+        scores = texts.cider(cases)
+    else:
+        scores = texts.matrices(cases, [np.logical_or.reduce(found) for found in matches])
     sums = [
-        [score[cells].sum() for cells in found]
-        for score, found in zip(scores, matches, strict=True)
+        [score[mask].sum() for mask in found] for score, found in zip(scores, matches, strict=True)
     ]
     return np.array(sums).reshape(-1, len(tious))
 
@@ -297,13 +313,14 @@ def _figures(
     """Precision, recall and F1, means over the thresholds; `best` leaves one file, the best."""
     values = np.zeros((*shape, sums.shape[1], 3))
     judged = np.zeros(shape, dtype=np.bool_)
-    for case, total in zip(cases, sums, strict=True):
-        judged[case.file, case.unit] = True
-        precision = total / max(len(case.predictions), 1)
-        recall = total / len(case.events)
-        both = np.where(precision + recall > 0, precision + recall, 1.0)
-        f1 = 2 * precision * recall / both
-        values[case.file, case.unit] = np.stack([precision, recall, f1], axis=1)
+    sizes = [(case.file, case.unit, *case.tiou.shape) for case in cases]
+    file, unit, num_events, num_predictions = np.array(sizes, dtype=np.intp).reshape(-1, 4).T
+    judged[file, unit] = True
+    precision = sums / np.maximum(num_predictions, 1)[:, None]
+    recall = sums / num_events[:, None]
+    both = np.where(sums > 0, precision + recall, 1.0)
+    f1 = 2 * precision * recall / both
+    values[file, unit] = np.stack([precision, recall, f1], axis=-1)
     if best:
         chosen = np.where(judged[:, :, None], values[..., 2], -1.0).argmax(axis=0)  # [U, T]
         values = np.take_along_axis(values, chosen[None, :, :, None], axis=0)
