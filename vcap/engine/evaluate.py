@@ -19,6 +19,7 @@ from vcap.errors import UnavailableError, UsageError
 from vcap.metrics.outcome import Outcome, Weights
 
 CAPTION_METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+PARAGRAPH_METRICS = (*CAPTION_METRICS[:4], "repetition")
 DENSE_METRICS = (*CAPTION_METRICS[:4], "recall", "precision", "F1", "F1 of means", "SODA_c")
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Year = Annotated[Literal["2018", "2021"], BeforeValidator(str)]  # YAML reads a number
@@ -82,7 +83,7 @@ class Task:
 TASKS = {
     "caption": Task("one caption a clip against its references", CAPTION_METRICS, True),
     "dense": Task("events with times and captions", DENSE_METRICS, True),
-    "paragraph": Task("all captions of a video as one text", CAPTION_METRICS[:4], True),
+    "paragraph": Task("all captions of a video as one text", PARAGRAPH_METRICS, True),
     "retrieval": Task("which video a text means, and the other way"),
     "grounding": Task("when in a video a text happens"),
     "qa": Task("answers to questions about videos", ("accuracy", "WUPS")),

@@ -20,6 +20,7 @@ from vcap.types import Event
 if TYPE_CHECKING:
     from vcap.engine.evaluate import EvaluateSettings
 
+REPETITION = "repetition"
 UNCUT = ("R@1", "R@2", "R@3", "R@4")  # what needs no number of events
 PREFIX = "v_"
 Value = TypeVar("Value")
@@ -56,9 +57,14 @@ def evaluate_paragraph(
     problems.compare(predicted, wanted)
     if settings.missing == "skip":
         paragraphs = [_known(file, predicted) for file in paragraphs]
-    text = score_paragraphs(predicted, paragraphs, tools, metrics=settings.metrics)
-    repetition = _repetition(predicted, paragraphs, files)
-    found = merge([text, over(repetition, text.units)])
+    asked = settings.metrics
+    outcomes = []
+    if asked is None or set(asked) - {REPETITION}:
+        names = None if asked is None else [name for name in asked if name != REPETITION]
+        outcomes.append(score_paragraphs(predicted, paragraphs, tools, metrics=names))
+    if asked is None or REPETITION in asked:
+        outcomes.append(over(_repetition(predicted, paragraphs, files), list(wanted)))
+    found = merge(outcomes)
     return replace(found, warnings=(*truth.events.warnings, *found.warnings))
 
 
