@@ -25,8 +25,10 @@ class Scores(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: str
-    scores: dict[str, float] = Field(description="headline figures by name")
-    intervals: dict[str, tuple[float, float]] | None = Field(
+    scores: dict[str, float | None] = Field(
+        description="headline figures by name; null where there is none"
+    )
+    intervals: dict[str, tuple[float | None, float | None]] | None = Field(
         default=None, description="confidence interval of each figure, with --ci"
     )
     comparison: dict[str, Any] | None = Field(
