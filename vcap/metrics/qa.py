@@ -31,6 +31,7 @@ TYPES = (
     "number",
     "other",
 )
+SHORT_TYPES = {"spatial": 1, "temporal": 2, "yes no": 3, "yesno": 3}
 FREE = frozenset(range(3, len(TYPES)))  # the types that ask for no motion or relation
 WUPS_THRESHOLDS = (0.0, 0.9)
 LIST_ACCURACY = "accuracy of answered lists"  # items between commas, blanks around them ignored
@@ -222,7 +223,7 @@ def type_number(given: Any) -> int | None:
     """Number of a type given as such or by its name; None for one that is not of the nine."""
     if isinstance(given, str):
         word = given.strip().lower().replace("_", " ").replace("color", "colour")
-        names = {name: number for number, name in enumerate(TYPES)}
-        short = {"spatial": 1, "temporal": 2, "yes no": 3, "yesno": 3}
-        return names.get(word, short.get(word, int(word) if word.isdecimal() else None))
-    return given if isinstance(given, int) and 0 <= given < len(TYPES) else None
+        if not word.isdecimal():
+            return TYPES.index(word) if word in TYPES else SHORT_TYPES.get(word)
+        given = int(word)
+    return given if type(given) is int and 0 <= given < len(TYPES) else None
