@@ -384,6 +384,7 @@ class TestWhereItComesFrom:
         )
 
 
+@pytest.mark.slow
 def test_caption_pipes_into_evaluate(tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text('{"sample.mp4": ["a red circle", "a blue square moves"]}')
     vcap = f"{sys.executable} -m vcap"
