@@ -45,7 +45,10 @@ def evaluate_caption(
         mean_per_item=settings.per_clip,
     )
     items = [{**item, **_video(item["id"], videos)} for item in outcome.items]
-    return replace(outcome, items=items, warnings=(*warnings, *outcome.warnings))
+    absent = "left out" if settings.missing == "skip" else "counts as the empty caption"
+    protocol = {**outcome.protocol, "clip_without_prediction": absent}
+    told = (*warnings, *outcome.warnings)
+    return replace(outcome, items=items, protocol=protocol, warnings=told)
 
 
 def _video(name: str, videos: Mapping[str, str]) -> dict[str, str]:
