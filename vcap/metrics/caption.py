@@ -5,6 +5,7 @@ statistics and apply their formula once, the others are means over the items.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -137,8 +138,20 @@ def caption_scores(
     """
     names, _ = usable_metrics(metrics, tools)
     pairs = Counted.of(tokenised)
-    if "METEOR" in names:  # its slow start goes on while the others are computed
+    if not {"METEOR", "SPICE"} & set(names):
+        return _joined(_counted(pairs, names), names)
+    if "METEOR" in names:
         tools.expect(pairs.texts)
+    with ThreadPoolExecutor(1) as aside:  # those two are other programs: count while they work
+        rest = aside.submit(_counted, pairs, names)
+        parts = [_meteor(tools, pairs)] if "METEOR" in names else []
+        if "SPICE" in names:
+            parts.append(_means({"SPICE": _once(tools.spice, pairs)}, len(pairs)))
+        return _joined([*rest.result(), *parts], names)
+
+
+def _counted(pairs: Counted, names: Sequence[str]) -> list[CaptionScores]:
+    """The metrics that are computed here, where they are wanted."""
     parts = []
     if set(BLEU_NAMES) & set(names):
         parts.append(_bleu(pairs))
@@ -146,11 +159,7 @@ def caption_scores(
         parts.append(_means({"ROUGE-L": rouge_l(pairs)}, len(pairs)))
     if "CIDEr" in names:
         parts.append(_means({"CIDEr": cider(pairs)}, len(pairs)))
-    if "METEOR" in names:
-        parts.append(_meteor(tools, pairs))
-    if "SPICE" in names:
-        parts.append(_means({"SPICE": _once(tools.spice, pairs)}, len(pairs)))
-    return _joined(parts, names)
+    return parts
 
 
 def _bleu(pairs: Counted) -> CaptionScores:

@@ -13,7 +13,7 @@ from vcap.metrics.ngrams import ORDERS, Counted, Floats, Ints, stretches
 from vcap.metrics.outcome import Pair
 
 _SIGMA = 6.0
-_ROWS_AT_ONCE = 1 << 14  # of whole groups; keeps the tables of many small groups in the cache
+_ROWS_AT_ONCE = 1 << 11  # of whole groups; keeps the tables of many small groups in the cache
 
 
 @dataclass(frozen=True)
