@@ -98,6 +98,33 @@ def _telling(lines: Sequence[str]) -> str:
     return (telling or lines)[0][:200]
 
 
+def run_java(name: str, command: Sequence[str], text: bytes = b"") -> tuple[bytes, str]:
+    """Run a Java program to its end: what it wrote on stdout, and on stderr.
+
+    Raises:
+        VcapError: it cannot be started, or ended with another code than 0.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # an interrupt reaches vcap alone, which then ends this
+        )
+    except OSError as error:
+        raise UnavailableError(f"cannot start {command[0]}: {error}", hint="vcap doctor") from error
+    with process:
+        try:
+            out, said = process.communicate(text)
+        finally:
+            process.kill()
+    told = said.decode("utf-8", "replace")
+    if process.returncode != 0:
+        raise java_error(name, process.returncode, told)
+    return out, told
+
+
 def tokenize_java(java: str, captions: Sequence[str]) -> list[str]:
     """Each caption (without a line break) as the PTB tokenizer gives it, in one run of Java.
 
@@ -106,24 +133,14 @@ def tokenize_java(java: str, captions: Sequence[str]) -> list[str]:
     """
     jar = require_program(TOKENIZER_JAR)
     command = [java, *QUICK_START, "-Xmx1G", "-cp", str(jar), TOKENIZER_CLASS]
-    text = "".join(f"{caption}\n" for caption in captions)
-    with subprocess.Popen(
-        [*command, "-preserveLines", "-lowerCase"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # an interrupt reaches vcap alone, which then ends this
-    ) as process:
-        try:
-            out, said = process.communicate(text.encode("utf-8", "replace"))
-        finally:
-            process.kill()
-    lines = out.decode("utf-8").split("\n")
-    if process.returncode != 0 or len(lines) != len(captions) + 1:
-        wrong = f"{len(lines) - 1} lines for {len(captions)} captions"
-        told = said.decode("utf-8", "replace")
-        raise java_error("the PTB tokenizer", process.returncode, told if told else wrong)
+    text = "".join(f"{caption}\n" for caption in captions).encode("utf-8", "replace")
+    out, _ = run_java("the PTB tokenizer", [*command, "-preserveLines", "-lowerCase"], text)
+    *lines, _ = out.decode("utf-8", "replace").split("\n")
+    if len(lines) != len(captions):
+        raise UnavailableError(
+            f"the PTB tokenizer (Java) gave {len(lines)} lines for {len(captions)} captions",
+            hint="vcap doctor",
+        )
     return [
-        " ".join(word for word in line.rstrip().split(" ") if word not in DROPPED)
-        for line in lines[:-1]
+        " ".join(word for word in line.rstrip().split(" ") if word not in DROPPED) for line in lines
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from vcap.engine.evaluation.java import java_error, require_program
+from vcap.engine.evaluation.java import QUICK_START, java_error, require_program
 from vcap.engine.evaluation.paraphrases import (
     Cancelled,
     Index,
@@ -27,7 +27,8 @@ from vcap.engine.evaluation.paraphrases import (
     open_index,
     save_index,
 )
-from vcap.engine.evaluation.phrases import merged_hashes, phrase_hashes
+from vcap.engine.evaluation.phrases import contained, merged_hashes, phrase_hashes
+from vcap.engine.files import output_errors
 from vcap.engine.reporter import Reporter
 from vcap.errors import OutputError, UnavailableError, VcapError
 from vcap.metrics.meteor import NUM_STATISTICS
@@ -38,6 +39,8 @@ TABLE = "meteor/data/paraphrase-en.gz"
 OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 SILENCE_SECONDS = 600.0  # the start takes seconds, an answer milliseconds
 CHUNK_BYTES = 1 << 16
+MOST = 4  # processes at a time; each takes some hundred MB
+LEAST_LINES = 2000  # a process for fewer costs more than it saves
 ONE_LINE = dict.fromkeys(map(ord, "\n\r"), " ")
 
 
@@ -58,7 +61,7 @@ class MeteorProcess:
             UnavailableError: METEOR is not installed, or Java cannot be started.
         """
         table = require_program(TABLE) if table is None else table
-        command = [java, "-Xmx2G", "-XX:+UseSerialGC", "-jar", str(require_program(JAR))]
+        command = [java, "-Xmx2G", *QUICK_START, "-jar", str(require_program(JAR))]
         self._silence_seconds = silence_seconds
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
@@ -179,15 +182,18 @@ class Meteor:
         self._known = np.zeros(0, dtype=np.uint64)
         self._index: Index | None = None
         self._num_entries = -1
-        self._process: MeteorProcess | None = None
+        self._table: Path | None = None
+        self._processes: list[MeteorProcess] = []
+        self._lock = threading.Lock()
         self._cancelled = threading.Event()
-        self._threads = ThreadPoolExecutor(2, "meteor")
+        self._threads = ThreadPoolExecutor(MOST + 1, "meteor")
         self._started: Future[None] | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="vcap-meteor-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def expect(self, sentences: Iterable[str]) -> None:
         """Start in the background, or remember the sentences if that happened before."""
-        self._wanted |= dict.fromkeys(sentences)
+        with self._lock:
+            self._wanted.update(dict.fromkeys(sentences))
         if self._started is None:
             self._started = self._threads.submit(self._provide)
 
@@ -202,39 +208,59 @@ class Meteor:
         assert self._started is not None
         self._started.result()
         self._provide()
-        assert self._process is not None
-        return self._process.statistics([score_line(*pair) for pair in cleaned])
+        lines = [score_line(*pair) for pair in cleaned]
+        return np.concatenate([*self._answers(lines), np.zeros((0, NUM_STATISTICS))])
 
     def close(self, cancel: bool = False) -> None:
         """End the program; with `cancel`, also what is still to be kept for later runs."""
-        if cancel or self._process is None:
+        if cancel or not self._processes:
             self._cancelled.set()
+            self._end_processes()  # which ends the threads that wait for answers
         self._threads.shutdown(cancel_futures=cancel)
-        if self._process is not None:
-            self._process.close()
-        self._folder.cleanup()
+        self._end_processes()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _end_processes(self) -> None:
+        while self._processes:
+            self._processes.pop().close()
+
+    def _answers(self, lines: Sequence[str]) -> list[npt.NDArray[np.float64]]:
+        """The numbers of the lines in parts, each from a process of its own."""
+        num_parts = 1 if self._full_table else min(num_cores(), len(lines) // LEAST_LINES, MOST)
+        while len(self._processes) < num_parts:
+            self._processes.append(MeteorProcess(self._java, self._table))
+        size = -(-len(lines) // max(num_parts, 1)) or 1
+        parts = [lines[begin : begin + size] for begin in range(0, len(lines), size)]
+        used = self._processes[: len(parts)]
+        return [*self._threads.map(MeteorProcess.statistics, used, parts)]
 
     def _provide(self) -> None:
         """See that a process runs whose table is good for the wanted sentences."""
-        wanted, self._wanted = self._wanted, {}
+        with self._lock:
+            wanted, self._wanted = self._wanted, {}
         new = [sentence for sentence in wanted if sentence not in self._covered]
         if self._full_table:
-            self._process = self._process or MeteorProcess(self._java)
-        elif new or self._process is None:
-            self._known = merged_hashes(self._known, phrase_hashes(new))
-            self._restart(*self._filtered())
+            self._processes = self._processes or [MeteorProcess(self._java)]
+        elif new or not self._processes:
+            hashes = phrase_hashes(new)
+            if not self._processes or not contained(hashes, self._known).all():
+                self._known = merged_hashes(self._known, hashes)
+                self._restart(*self._filtered())
         self._covered.update(new)
 
     def _restart(self, table: bytes, num_entries: int) -> None:
         """Start with this table, unless what runs has the same."""
-        if self._process is not None:
+        if self._processes:
             if num_entries == self._num_entries:  # tables only grow
                 return
             self._reporter.detail("METEOR starts again with more of its paraphrase table")
-            self._process.close()
-        path = Path(self._folder.name, "paraphrases.gz")
-        path.write_bytes(table)
-        self._process = MeteorProcess(self._java, path)
+            self._end_processes()
+        with output_errors(Path(tempfile.gettempdir())):
+            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="vcap-meteor-")
+            self._table = Path(self._folder.name, f"{num_entries}.gz")
+            self._table.write_bytes(table)
+        self._processes.append(MeteorProcess(self._java, self._table))
         self._num_entries = num_entries
 
     def _filtered(self) -> tuple[bytes, int]:
@@ -256,6 +282,13 @@ class Meteor:
             pass
         except (OutputError, OSError) as error:
             self._reporter.detail(f"the index of METEOR's table was not kept: {error}")
+
+
+def num_cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def clean_candidate(candidate: str) -> str:

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from vcap.engine.evaluation.java import (
     INSTALL_JAVA,
+    TOKENIZER_JAR,
     find_java,
     java_version,
     program_path,
     programs_version,
     tokenize_java,
 )
-from vcap.engine.evaluation.meteor import JAR, Meteor
+from vcap.engine.evaluation.meteor import JAR, TABLE, Meteor
+from vcap.engine.evaluation.spice import spice_absence, spice_scores
 from vcap.engine.number_types import cache_path
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import UnavailableError
@@ -37,8 +39,10 @@ class Tools:
         """Use this Java program, or none; start nothing yet."""
         self._java = java
         self._full_table = full_table
+        self._java_tokenizes = java is not None and program_path(TOKENIZER_JAR) is not None
         self._tokens: dict[str, str] = {}
         self._rows: dict[Pair, int] = {}
+        self._spice: dict[Pair, float] = {}
         self._statistics = np.zeros((0, NUM_STATISTICS))
         self._meteor = Meteor(java, full_table, cache_dir, reporter) if java else None
         self._lock = threading.RLock()
@@ -46,13 +50,15 @@ class Tools:
     @property
     def unavailable(self) -> Mapping[str, str]:
         """Metrics that cannot be had here, each with the reason in one sentence."""
-        reasons = {}
+        missing = [name for name in (JAR, TABLE) if program_path(name) is None]
+        reasons = {
+            "METEOR": f"METEOR needs {missing[0]} of pycocoevalcap." if missing else None,
+            "SPICE": spice_absence(),
+        }
         if self._java is None:
-            reasons["METEOR"] = f"METEOR needs Java, which is not used here ({INSTALL_JAVA})."
-        elif program_path(JAR) is None:
-            reasons["METEOR"] = "METEOR needs the program of pycocoevalcap, which is not installed."
-        reasons["SPICE"] = "SPICE needs Stanford CoreNLP 3.6.0, which is not installed."
-        return reasons
+            why = "is not installed" if find_java() is None else "is not to be used"
+            reasons = {name: f"{name} needs Java, which {why}." for name in reasons}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def tokenize(self, captions: Sequence[str]) -> list[str]:
         """Each caption as the PTB tokenizer gives it: tokens joined with one blank."""
@@ -64,7 +70,7 @@ class Tools:
             return [self._tokens[line] for line in lines]
 
     def _tokenize(self, lines: Sequence[str]) -> list[str]:
-        if self._java is not None:
+        if self._java is not None and self._java_tokenizes:
             return tokenize_java(self._java, lines)
         from vcap.metrics.ptb import tokenize_python
 
@@ -99,14 +105,20 @@ class Tools:
         Raises:
             VcapError: SPICE is not available, or its program failed.
         """
-        raise UnavailableError(self.unavailable["SPICE"])
+        if self._java is None or "SPICE" in self.unavailable:
+            raise UnavailableError(self.unavailable["SPICE"])
+        with self._lock:
+            new = [pair for pair in dict.fromkeys(pairs) if pair not in self._spice]
+            self._spice.update(zip(new, spice_scores(self._java, new).tolist(), strict=True))
+            return np.array([self._spice[pair] for pair in pairs], dtype=np.float64)
 
     def stamp(self) -> dict[str, str | None]:
         """Which tools and versions stand behind the numbers."""
         table = "full" if self._full_table else "filtered"
         return {
-            "tokenizer": f"PTB 3.4.1 ({'Java' if self._java else 'Python'})",
+            "tokenizer": f"PTB 3.4.1 ({'Java' if self._java_tokenizes else 'Python'})",
             "METEOR": None if "METEOR" in self.unavailable else "1.5",
+            "SPICE": None if "SPICE" in self.unavailable else "1.0",
             "paraphrase_table": None if "METEOR" in self.unavailable else table,
             "java": java_version(self._java) if self._java else None,
             "pycocoevalcap": programs_version(),
