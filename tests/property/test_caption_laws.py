@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.plain_tools import PlainTools
+from tests.caption_tools import PlainTools
 from vcap.metrics.bleu import bleu_of_groups, bleu_scores, bleu_statistics
 from vcap.metrics.caption import caption_scores, score_captions
 from vcap.metrics.cider import cider

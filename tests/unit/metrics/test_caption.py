@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.plain_tools import PlainTools
+from tests.caption_tools import PlainTools
 from vcap.errors import UsageError
 from vcap.metrics.bleu import bleu_scores, bleu_statistics
 from vcap.metrics.caption import (
