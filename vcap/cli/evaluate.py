@@ -8,6 +8,7 @@ import typer
 from vcap.cli import evaluate_options as own
 from vcap.cli import options
 from vcap.cli.output import echo_plan
+from vcap.errors import UsageError
 
 EXAMPLE = """
 vcap download shapes:clips -o clips --limit 20
@@ -61,7 +62,7 @@ def command(
     from vcap.engine.interrupt import leaving_in_order
     from vcap.engine.reporter import make_reporter
 
-    given: dict[str, Any] = {"metrics": _parts(metrics), "tiou": _parts([tiou] if tiou else None)}
+    given: dict[str, Any] = {"metrics": _parts(metrics), "tiou": _numbers(tiou)}
     given |= {"raw": raw or None, "per_clip": per_clip or None, "protocol": protocol}
     given |= {"max_proposals": max_proposals, "cider": cider, "soda_files": soda_files}
     given |= {"missing": missing, "ties": ties, "split": split, "java": java}
@@ -87,6 +88,14 @@ def _parts(given: list[str] | None) -> list[str] | None:
     """`A,B` and repeated options alike as one list."""
     parts = [part.strip() for text in given or () for part in text.split(",")]
     return None if given is None else [part for part in parts if part]
+
+
+def _numbers(given: str | None) -> list[float] | None:
+    """`0.3,0.5` as numbers; whether they make sense is for the settings to say."""
+    try:
+        return None if given is None else [float(part) for part in given.split(",")]
+    except ValueError:
+        raise UsageError(f"--tiou {given}: want numbers", hint="--tiou 0.3,0.5,0.7,0.9") from None
 
 
 def _publish(

@@ -194,7 +194,7 @@ def stamp_rows(stamp: Mapping[str, Any], above: str = "") -> list[tuple[str, str
     """The facts of a stamp by name, nested ones with the name of what they are in."""
     found: list[tuple[str, str]] = []
     for name, value in stamp.items():
-        label = f"{above}{name}".replace("_", " ")
+        label = above + (name.replace("_", " ") if name.islower() else name)
         if isinstance(value, Mapping):
             found += stamp_rows(value, f"{label}, ")
         else:

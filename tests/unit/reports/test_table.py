@@ -107,10 +107,10 @@ def test_a_comparison_without_a_value_is_said_to_be_none() -> None:
 
 
 def test_a_stamp_is_told_in_words() -> None:
-    stamp = {"java": True, "seed": None, "epsilon": 1e-8, "files": ["a.json", "b.json"]}
+    stamp = {"java": True, "SODA_c": None, "epsilon": 1e-8, "files": ["a.json", "b.json"]}
     assert stamp_rows(stamp) == [
         ("java", "yes"),
-        ("seed", "none"),
+        ("SODA_c", "none"),
         ("epsilon", "1e-08"),
         ("files", "a.json, b.json"),
     ]
