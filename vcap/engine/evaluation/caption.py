@@ -8,6 +8,7 @@ from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems, text_of
 from vcap.engine.evaluation.sentences import in_split, read_lines
 from vcap.errors import UsageError
+from vcap.metrics.caption import score_captions
 from vcap.metrics.outcome import Outcome, TextTools
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def evaluate_caption(
         UsageError: CIDEr is asked for clip by clip.
         InputError: a file cannot be used, or no id is in both.
     """
-    from vcap.metrics.caption import score_captions
-
     if settings.per_clip and "CIDEr" in (settings.metrics or ()):
         raise UsageError("CIDEr weighs words by all clips: clip by clip it is always 0")
     candidates = read_candidates(predictions, problems)

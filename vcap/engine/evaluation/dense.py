@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from vcap.engine.evaluation.events import read_predicted_events, read_reference_events
 from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems
+from vcap.metrics.dense import SCORES, DenseProtocol, score_dense
 from vcap.metrics.outcome import Outcome, TextTools, merge
+from vcap.metrics.soda import score_soda
 
 if TYPE_CHECKING:
     from vcap.engine.evaluate import EvaluateSettings
@@ -28,9 +30,6 @@ def evaluate_dense(
     Raises:
         InputError: a file cannot be used, or no id is in both.
     """
-    from vcap.metrics.dense import SCORES, DenseProtocol, score_dense
-    from vcap.metrics.soda import score_soda
-
     truth = read_reference_events(references, settings.split, problems)
     predicted = read_predicted_events(predictions, problems, truth.durations)
     problems.compare(predicted, truth.videos)

@@ -15,6 +15,8 @@ from vcap.engine.evaluation.events import References, add_references, read_predi
 from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems, text_of
 from vcap.metrics.outcome import Outcome, TextTools, Weights, merge
+from vcap.metrics.paragraph import score_paragraphs, with_prefix
+from vcap.metrics.repetition import score_repetition
 from vcap.types import Event
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 REPETITION = "repetition"
 UNCUT = ("R@1", "R@2", "R@3", "R@4")  # what needs no number of events
-PREFIX = "v_"
 Value = TypeVar("Value")
 
 
@@ -46,15 +47,14 @@ def evaluate_paragraph(
     Raises:
         InputError: a file cannot be used, or no id is in both.
     """
-    from vcap.metrics.paragraph import score_paragraphs
-
     truth = _read(references, settings.split, problems)
     events = read_predicted_events(predictions, problems, truth.events.durations)
-    predicted = prefixed({name: [e.caption for e in found] for name, found in events.items()})
-    files = [prefixed(file) for file in truth.events.files]
-    paragraphs = [prefixed(file) for file in truth.paragraphs] or [_joined(file) for file in files]
-    wanted = dict.fromkeys(video for file in paragraphs for video in file)
-    problems.compare(predicted, wanted)
+    predicted = with_prefix({name: [e.caption for e in found] for name, found in events.items()})
+    files = [with_prefix(file) for file in truth.events.files]
+    paragraphs = [with_prefix(file) for file in truth.paragraphs] or [
+        _joined(file) for file in files
+    ]
+    problems.compare(predicted, list(dict.fromkeys(name for file in paragraphs for name in file)))
     if settings.missing == "skip":
         paragraphs = [_known(file, predicted) for file in paragraphs]
     asked = settings.metrics
@@ -63,7 +63,7 @@ def evaluate_paragraph(
         names = None if asked is None else [name for name in asked if name != REPETITION]
         outcomes.append(score_paragraphs(predicted, paragraphs, tools, metrics=names))
     if asked is None or REPETITION in asked:
-        outcomes.append(over(_repetition(predicted, paragraphs, files), list(wanted)))
+        outcomes.append(over(_repetition(predicted, paragraphs, files), _names(paragraphs)))
     found = merge(outcomes)
     return replace(found, warnings=(*truth.events.warnings, *found.warnings))
 
@@ -92,15 +92,13 @@ def _joined(file: Mapping[str, Sequence[Event]]) -> dict[str, str]:
     return {name: " ".join(event.caption for event in events) for name, events in file.items()}
 
 
+def _names(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """All ids, in the order in which they come first."""
+    return list(dict.fromkeys(name for file in files for name in file))
+
+
 def _known(file: Mapping[str, Value], names: Mapping[str, Any]) -> dict[str, Value]:
     return {name: value for name, value in file.items() if name in names}
-
-
-def prefixed(mapping: Mapping[str, Value]) -> dict[str, Value]:
-    """The mapping with `v_` before all ids, where the first one lacks it: the official repair."""
-    if next(iter(mapping), PREFIX).startswith(PREFIX):
-        return dict(mapping)
-    return {f"{PREFIX}{name}": value for name, value in mapping.items()}
 
 
 def _repetition(
@@ -109,8 +107,6 @@ def _repetition(
     files: Sequence[Mapping[str, Sequence[Event]]],
 ) -> Outcome:
     """Repetition against the events; without any, only what needs no number of events."""
-    from vcap.metrics.repetition import score_repetition
-
     if files:
         return score_repetition(predicted, files)
     empty: list[dict[str, list[Event]]] = [{name: [] for name in file} for file in paragraphs]

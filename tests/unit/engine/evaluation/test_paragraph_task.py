@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vcap.engine.evaluate import EvaluateSettings, evaluate
-from vcap.engine.evaluation.paragraph import over, prefixed
+from vcap.engine.evaluation.paragraph import over
 from vcap.engine.evaluation.report import Report
 from vcap.metrics.outcome import Outcome
 
@@ -77,12 +77,6 @@ def test_ids_without_their_prefix_are_repaired_as_the_official_code_does(tmp_pat
     assert report.outcome.scores == score(tmp_path, SAID, PARAGRAPHS, EVENTS).outcome.scores
 
 
-def test_only_the_first_id_decides_about_the_repair() -> None:
-    assert prefixed({"a": 1, "v_b": 2}) == {"v_a": 1, "v_v_b": 2}
-    assert prefixed({"v_a": 1, "b": 2}) == {"v_a": 1, "b": 2}
-    assert prefixed({}) == {}
-
-
 def test_a_missing_video_is_an_empty_paragraph_or_is_left_out(tmp_path: Path) -> None:
     only_a = {"v_a": SAID["v_a"]}
     zero = score(tmp_path, only_a, PARAGRAPHS)
@@ -92,9 +86,17 @@ def test_a_missing_video_is_an_empty_paragraph_or_is_left_out(tmp_path: Path) ->
     assert skip.outcome.scores["ROUGE-L"] == pytest.approx(1.0)
 
 
-def test_only_asked_metrics_are_scored(tmp_path: Path) -> None:
-    scores = score(tmp_path, SAID, PARAGRAPHS, metrics=("ROUGE-L",)).outcome.scores
-    assert set(scores) & TEXT == {"ROUGE-L"}
+@pytest.mark.parametrize(
+    ("asked", "scored"),
+    [(("ROUGE-L",), {"ROUGE-L"}), (("repetition",), REPETITION | CUT),
+     (("CIDEr", "repetition"), {"CIDEr"} | REPETITION | CUT)],
+)  # fmt: skip
+def test_only_what_is_asked_for_is_scored(
+    asked: tuple[str, ...], scored: set[str], tmp_path: Path
+) -> None:
+    report = score(tmp_path, SAID, PARAGRAPHS, EVENTS, metrics=asked)
+    assert set(report.outcome.scores) == scored
+    assert not report.outcome.unavailable
 
 
 def test_an_outcome_over_other_units_keeps_its_own_scores() -> None:
