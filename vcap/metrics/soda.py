@@ -11,7 +11,7 @@ is the reference. METEOR is at most 1, so tIoU bounds what a pair can add: pairs
 a greatest sum are never put to METEOR, which is where the time goes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,15 +121,16 @@ def score_soda(
     )
 
 
-def best_total(worth: Array) -> float:
-    """The greatest sum of cells [E, P] >= 0, no two in one row or column, none crossing."""
-    return float(_table(worth)[-1, -1])
+def best_totals(worth: Array) -> Array:
+    """The greatest sums of cells [..., E, P] >= 0, no two in one row or column, none crossing."""
+    return np.asarray(_table(worth)[..., -1, -1])
 
 
 def best_totals_through(worth: Array) -> Array:
-    """The greatest such sum that takes each cell, [E, P]."""
-    before, after = _table(worth), _table(worth[::-1, ::-1])[::-1, ::-1]
-    return np.asarray(before[:-1, :-1] + worth + after[1:, 1:])
+    """The greatest such sum that takes each cell, [..., E, P]."""
+    before = _table(worth)[..., :-1, :-1]
+    after = _table(worth[..., ::-1, ::-1])[..., -2::-1, -2::-1]
+    return np.asarray(before + worth + after)
 
 
 def matched_cells(worth: Array) -> Mask:
@@ -155,12 +156,26 @@ def matched_cells(worth: Array) -> Mask:
 
 
 def _table(worth: Array) -> Array:
-    """The best sums of the first rows and columns, [E + 1, P + 1]."""
-    best = np.zeros((worth.shape[0] + 1, worth.shape[1] + 1))
-    for row, values in enumerate(worth):
-        np.maximum(best[row, 1:], best[row, :-1] + values, out=best[row + 1, 1:])
-        np.maximum.accumulate(best[row + 1], out=best[row + 1])
+    """The best sums of the first rows and columns, [..., E + 1, P + 1]."""
+    *stack, num_rows, num_columns = worth.shape
+    best = np.zeros((*stack, num_rows + 1, num_columns + 1))
+    for row in range(num_rows):
+        done, new = best[..., row, :], best[..., row + 1, :]
+        np.maximum(done[..., 1:], done[..., :-1] + worth[..., row, :], out=new[..., 1:])
+        np.maximum.accumulate(new, axis=-1, out=new)
     return best
+
+
+def _stacked(judge: Callable[..., npt.NDArray[Any]], *lists: Sequence[Array]) -> list[Any]:
+    """What is said of the arrays of the lists side by side, asked once for all of one shape."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, array in enumerate(lists[0]):
+        places.setdefault(array.shape, []).append(place)
+    found: dict[int, Any] = {}
+    for same in places.values():
+        stacks = [np.stack([arrays[place] for place in same]) for arrays in lists]
+        found.update(zip(same, judge(*stacks), strict=True))
+    return [found[place] for place in range(len(lists[0]))]
 
 
 def _merged(references: Sequence[Videos]) -> Videos:
@@ -265,7 +280,7 @@ def _sums(cases: Sequence[_Case], variant: Variant, texts: _Texts) -> Array:
         worth = [case.tiou * score for case, score in zip(cases, texts.cider(cases), strict=True)]
     elif variant == "c":
         worth = _worth(cases, texts)
-    return np.array([best_total(matrix) for matrix in worth]).reshape(-1, 1)
+    return np.array(_stacked(best_totals, worth), dtype=np.float64).reshape(-1, 1)
 
 
 def _worth(cases: Sequence[_Case], texts: _Texts) -> list[Array]:
@@ -274,22 +289,25 @@ def _worth(cases: Sequence[_Case], texts: _Texts) -> list[Array]:
     First the cells are judged that were in it if all METEOR were 1; then those through which more
     can still be reached than these give by themselves.
     """
-    first = [_can_reach(case.tiou, best_total(case.tiou) - SLACK) for case in cases]
-    scores = texts.matrices(cases, first)
-    worth = [case.tiou * score for case, score in zip(cases, scores, strict=True)]
-    second = [
-        _can_reach(np.where(judged, sure, case.tiou), best_total(sure)) & ~judged
-        for case, judged, sure in zip(cases, first, worth, strict=True)
-    ]
-    scores = texts.matrices(cases, second)
-    return [
-        sure + case.tiou * score for case, sure, score in zip(cases, worth, scores, strict=True)
-    ]
+    tious = [case.tiou for case in cases]
+    first = _stacked(_hopeful, tious)
+    worth = [t * score for t, score in zip(tious, texts.matrices(cases, first), strict=True)]
+    bounds = [np.where(*parts) for parts in zip(first, worth, tious, strict=True)]
+    second = _stacked(_deciding, bounds, worth, first)
+    more = texts.matrices(cases, second)
+    return [sure + t * score for sure, t, score in zip(worth, tious, more, strict=True)]
 
 
-def _can_reach(bound: Array, total: float) -> Mask:
-    """Cells of worth whose best sum is above the total, [E, P]."""
-    return np.asarray((bound > 0) & (best_totals_through(bound) > total))
+def _hopeful(bound: Array) -> Mask:
+    """Cells of a greatest sum, [..., E, P]."""
+    total = best_totals(bound)[..., None, None]
+    return np.asarray((bound > 0) & (best_totals_through(bound) > total - SLACK))
+
+
+def _deciding(bound: Array, sure: Array, judged: Mask) -> Mask:
+    """Cells not yet judged through which more can be had than is sure, [..., E, P]."""
+    total = best_totals(sure)[..., None, None]
+    return np.asarray(~judged & (bound > 0) & (best_totals_through(bound) > total))
 
 
 def _matched_sums(cases: Sequence[_Case], tious: Sequence[float], texts: _Texts) -> Array:
