@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vcap.engine.evaluate import evaluate
 from vcap.metrics.grounding import score_grounding
 
 pytestmark = pytest.mark.parity
@@ -58,3 +59,21 @@ def test_the_charades_form_gives_every_recorded_figure(golden_root: Path) -> Non
     assert len(outcome.units) == expected["n"]
     for tiou, percent in expected["R@1_percent"].items():
         assert 100 * outcome.scores[f"R@1 tIoU={tiou}"] == pytest.approx(percent, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["anet", "charades"])
+def test_the_command_line_way_gives_what_the_metric_gives(golden_root: Path, name: str) -> None:
+    folder = golden_root / "evaluate" / "grounding"
+    report = evaluate(
+        "grounding", folder / name / "predictions.json", [folder / name / "references.json"]
+    )
+    scores = report.outcome.scores
+    if name == "anet":
+        predictions, true, expected = anet(folder)
+        assert scores == score_grounding(predictions, true).scores
+        assert scores["mIoU"] == pytest.approx(expected["mIOU"], abs=1e-9)
+        assert report.problems.count("missing") > 0
+    else:
+        recorded = load(folder, name)[2]["R@1_percent"]
+        assert 100 * scores["R@1 tIoU=0.5"] == pytest.approx(recorded["0.5"], abs=1e-9)
+    assert len(set(report.groups)) < len(report.groups)

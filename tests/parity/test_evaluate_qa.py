@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import GOLDEN
+from vcap.engine.evaluate import EvaluateSettings, evaluate
 from vcap.errors import UnavailableError
 from vcap.metrics.qa import LIST_ACCURACY, OFFICIAL_FREE, TYPES, Answer, score_qa, wups
 
@@ -100,3 +101,15 @@ def test_every_recorded_pair_has_its_wups(
     for answer, made, plain, strict in case(golden_root, name)[2]["pairs"]:
         assert wups(answer, made, 0.0, wup) == pytest.approx(plain, abs=1e-9), (answer, made)
         assert wups(answer, made, 0.9, wup) == pytest.approx(strict, abs=1e-9), (answer, made)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_command_line_way_gives_the_recorded_figures(golden_root: Path, name: str) -> None:
+    folder, expected = golden_root / "evaluate" / "qa" / name, case(golden_root, name)[2]
+    settings = EvaluateSettings(metrics=("accuracy",))
+    report = evaluate("qa", folder / "predictions.json", [folder / "answers.json"], settings)
+    scores = report.outcome.scores
+    assert scores["accuracy"] == pytest.approx(expected["official"]["accuracy_all"], abs=1e-9)
+    assert not any(figure.startswith("WUPS") for figure in scores)
+    answered = expected["wups_over_answered"]["n"]
+    assert report.problems.count("missing") == len(report.outcome.units) - answered

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import GOLDEN
+from vcap.engine.evaluate import evaluate
 from vcap.metrics.retrieval import (
     BACK,
     padded_ranks,
@@ -147,3 +148,37 @@ def test_one_pair_and_a_wholly_wrong_model_score_as_recorded(recorded: dict[str,
     check(single.scores, recorded["single"]["text_to_video"], NAMES)
     worst = score_retrieval(-np.eye(6, dtype=np.float32), range(6))
     check(worst.scores, recorded["worst_6x6_negative_identity"]["text_to_video"], NAMES)
+
+
+def test_the_command_line_way_gives_the_recorded_figures(
+    golden_root: Path, recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    expected = recorded["many_texts_per_video.npy"]
+    truth = tmp_path / "rows.json"
+    truth.write_text(json.dumps({"break_points": expected["break_points"]}))
+    path = golden_root / "evaluate" / "retrieval" / "many_texts_per_video.npy"
+    scores = evaluate("retrieval", path, [truth]).outcome.scores
+    check(scores, expected["text_to_video"], NAMES)
+    back = {theirs: BACK + ours for theirs, ours in NAMES.items()}
+    check(scores, expected["video_to_text_best_of_its_texts"], back)
+
+
+def test_hits_give_the_figures_of_the_matrix_that_they_come_from(
+    golden_root: Path, recorded: dict[str, Any], tmp_path: Path
+) -> None:
+    expected = recorded["many_texts_per_video.npy"]
+    similarity, target = matrix(golden_root, "many_texts_per_video.npy", expected)
+    texts = {f"text {row}": f"video {column}" for row, column in enumerate(target)}
+    records = [
+        {"id": video, "captions": [{"text": text} for text, own in texts.items() if own == video]}
+        for video in dict.fromkeys(texts.values())
+    ]
+    hits = [
+        {"query": text, "id": f"video {column}", "score": float(similarity[row, column])}
+        for row, text in enumerate(texts)
+        for column in range(similarity.shape[1])
+    ]
+    for name, lines in (("truth", records), ("hits", hits)):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, lines)))
+    scores = evaluate("retrieval", tmp_path / "hits", [tmp_path / "truth"]).outcome.scores
+    check(scores, expected["text_to_video"], NAMES)

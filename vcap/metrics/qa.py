@@ -154,12 +154,10 @@ def _scores(
     weights: Weights, values: Mapping[str, Floats], groups: Mapping[str, Floats]
 ) -> dict[str, float]:
     """The headline figures; a type that the weights leave out altogether scores 0."""
-    total = weights.sum()
     scores = {"accuracy": _mean(values["accuracy"], weights)}
     for name, group in groups.items():
         scores[f"accuracy {name}"] = _mean(values["accuracy"], weights * group)
-    scores |= {n: float(weights @ v / total) for n, v in values.items() if n != "accuracy"}
-    return scores
+    return scores | {name: _mean(value, weights) for name, value in values.items()}
 
 
 def _mean(values: Floats, weights: Weights) -> float:

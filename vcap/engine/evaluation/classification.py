@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vcap.engine.evaluation.inputs import Given, records_in, usable_records
+from vcap.engine.evaluation.inputs import Given, usable_records
 from vcap.engine.evaluation.problems import Problems
 from vcap.engine.evaluation.splits import of_split
 from vcap.errors import AnnotationError
@@ -19,6 +19,8 @@ from vcap.metrics.outcome import Outcome, TextTools
 
 if TYPE_CHECKING:
     from vcap.engine.evaluate import EvaluateSettings
+
+GIVEN = {"label", "labels", "scores"}  # any of which a record must have
 
 
 @dataclass
@@ -168,9 +170,11 @@ def _entries(
     value: Any, given: Given, problems: Problems
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Id and record of each video, whatever the layout."""
-    listed = value if isinstance(value, list) else [value]
-    if records_in(value) is not None or (isinstance(value, list) and value):
-        yield from usable_records(listed, given, problems)
+    alone = isinstance(value, Mapping) and isinstance(value.get("id"), str)
+    if alone and GIVEN & value.keys():  # JSON Lines of one line
+        value = [value]
+    if isinstance(value, list) and value:
+        yield from usable_records(value, given, problems)
     elif isinstance(value, Mapping):
         for name, entry in value.items():
             yield name, _record(entry)
@@ -184,7 +188,6 @@ def _record(entry: Any) -> Mapping[str, Any]:
         return {"labels": entry}
     if not isinstance(entry, Mapping):
         return {"label": entry}
-    known = {"label", "labels", "scores"} & entry.keys()
-    if known:
+    if GIVEN & entry.keys():
         return entry
     return {"label": entry} if {"name", "index"} & entry.keys() else {"scores": entry}

@@ -167,7 +167,7 @@ def _entries(
     if records is not None:
         for name, record in usable_records(records, given, problems):
             yield from _of_record(name, record, given)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and not {"question_id", "answer"} <= value.keys():
         for name, entry in value.items():
             known = entry if isinstance(entry, Mapping) else {"answer": entry}
             yield f"{given.name}: {name}", name, known
