@@ -155,7 +155,7 @@ def test_what_is_wrong_with_the_other_file_is_told_with_its_name(
     other = tmp_path / "other.json"
     other.write_text(json.dumps(PREDICTIONS | {"z": "a horse"}))
     result = score(PREDICTIONS, "--compare", other, "--resamples", 5)
-    assert f"warning: {other}: extra: 1, as z" in result.stderr
+    assert f"warning: {other}: extra: 1 (z)" in result.stderr
     assert result.stderr.count("SPICE is not available") == 1
 
 

@@ -145,16 +145,23 @@ def _evaluate(
         outcome = run(given, truth, settings, problems, tools)
         _refuse_unavailable(settings, outcome.unavailable)
         stamp = _tools_stamp(task, settings, outcome, tools.stamp()) if TASKS[task].text else {}
-    for name, reason in outcome.unavailable.items():
-        reporter.warn(f"{name} is not available: {reason}")
-    for text in outcome.warnings:
+    for text in (*_absent(outcome.unavailable), *outcome.warnings, *problems.lines()):
         reporter.warn(text)
-    for line in problems.lines():
-        reporter.warn(line)
     groups = groups_of(outcome)
     facts = _facts(task, outcome, problems, groups)
     names = {"predictions": given.name, "references": [each.name for each in truth]}
     return Report(task, outcome, problems, {**facts, **names, **stamp}, groups)
+
+
+def _absent(unavailable: Mapping[str, str]) -> list[str]:
+    """One line a reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in unavailable.items():
+        names.setdefault(reason, []).append(name)
+    return [
+        f"{', '.join(found)} {'is' if len(found) == 1 else 'are'} not available: {reason}"
+        for reason, found in names.items()
+    ]
 
 
 def _tools_stamp(

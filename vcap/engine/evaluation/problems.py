@@ -47,7 +47,7 @@ class Problems:
     def lines(self) -> list[str]:
         """One line a kind, for eyes."""
         return [
-            f"{kind}: {count}, as {', '.join(self.examples[kind][:2])}"
+            f"{kind}: {count} ({', '.join(self.examples[kind][:2])}{', ...' if count > 2 else ''})"
             for kind, count in self.counts.items()
         ]
 

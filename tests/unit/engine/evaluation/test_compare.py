@@ -177,7 +177,7 @@ class TestTwoFiles:
         # what was said of the first is not said again
         assert reporter.lines == [
             "warning: missing: 1",
-            "warning: b.json: missing: 1, as b.json: v1",
+            "warning: b.json: missing: 1 (b.json: v1)",
         ]
 
     def test_both_cannot_come_from_stdin(self, asked: list[str]) -> None:

@@ -17,7 +17,7 @@ def test_counts_go_on_where_examples_end() -> None:
     assert problems.count("empty") == 8
     assert problems.count("missing") == 0
     assert problems.as_dict()["empty"]["examples"] == [f"v_{number}" for number in range(5)]
-    assert problems.lines() == ["empty: 8, as v_0, v_1", "duplicate: 3, as v_a"]
+    assert problems.lines() == ["empty: 8 (v_0, v_1, ...)", "duplicate: 3 (v_a, ...)"]
 
 
 def test_missing_and_extra_ids_are_named_in_file_order() -> None:
