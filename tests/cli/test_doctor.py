@@ -58,6 +58,9 @@ def test_the_real_examination_looks_at_everything(
     monkeypatch.setattr(doctor, "_tiny", lambda: "says of the sample: a red triangle moves up")
     result = vcap("doctor", "--json")
     checks = {check["name"]: check for check in map(json.loads, result.stdout.splitlines())}
-    assert [*checks] == ["decoder", "disk", "torch", "gpu", "model tiny", "search", "java", "hub"]
+    assert [*checks] == [
+        *("decoder", "disk", "torch", "gpu", "model tiny", "search"),
+        *("java", "meteor", "spice", "wordnet", "hub"),
+    ]
     assert checks["decoder"]["state"] == checks["torch"]["state"] == "ok"
     assert all(check["mend"] for check in checks.values() if check["state"] != "ok")

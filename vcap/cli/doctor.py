@@ -17,7 +17,7 @@ Online = Annotated[
 
 
 def command(online: Online = False, as_json: options.Json = False) -> None:
-    """Check decoder, disk, torch, GPU, weights, search, Java and model hub.
+    """Check decoder, disk, torch, GPU, weights, search, Java, metrics and model hub.
 
     Each line that is not ok names the command that mends it. The exit code is 0 when captioning
     works, and 5 otherwise. Nothing is sent anywhere unless you say --online.

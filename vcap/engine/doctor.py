@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from vcap.errors import VcapError
+from vcap.engine.reporter import Silent
+from vcap.errors import UnavailableError, VcapError
 
 State = Literal["ok", "absent", "broken"]
 FAILURES = (  # what a broken part can raise
@@ -57,6 +58,9 @@ def check_all(online: bool = False) -> Iterator[Check]:
     yield look("model tiny", _tiny, "pip install --force-reinstall vcap", essential=True)
     yield look("search", _search, "pip install faiss-cpu")
     yield look("java", _java, "apt-get install default-jre-headless")
+    yield look("meteor", _meteor, "pip install --force-reinstall pycocoevalcap")
+    yield look("spice", _spice, _spice_mend())
+    yield look("wordnet", _wordnet, "apt-get install wordnet-base")
     hub = _hub_online if online else _hub
     yield look("hub", hub, "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE && vcap doctor --online")
 
@@ -153,6 +157,46 @@ def _java() -> str:
     if done.returncode or not lines:
         raise RuntimeError(f"{program} -version ended with {done.returncode}")
     return lines[0]
+
+
+def _meteor() -> str:
+    return _metric("METEOR")
+
+
+def _spice() -> str:
+    return _metric("SPICE")
+
+
+def _spice_mend() -> str:
+    """How the parts of the archive, once it is here, get to where SPICE looks for them."""
+    from vcap.engine.evaluation.java import program_path
+    from vcap.engine.evaluation.spice import JAR, PARSER
+
+    jar = program_path(JAR)
+    if jar is None:
+        return "pip install --force-reinstall pycocoevalcap"
+    wanted = " ".join(f"'*/{name}'" for name in PARSER)
+    return f"unzip -j stanford-corenlp-full-2015-12-09.zip {wanted} -d {jar.parent / 'lib'}"
+
+
+def _metric(name: str) -> str:
+    """The version of a metric that runs in Java; nothing is started to find out."""
+    from vcap.engine.evaluation.tools import open_tools
+
+    with open_tools(reporter=Silent()) as tools:
+        if name in tools.unavailable:
+            raise NotThere(tools.unavailable[name])
+        stamp = tools.stamp()
+    return f"{name} {stamp[name]}, from pycocoevalcap {stamp['pycocoevalcap']}"
+
+
+def _wordnet() -> str:
+    from vcap.engine.evaluation.wordnet import find_wordnet
+
+    try:
+        return f"WordNet 3.0 in {find_wordnet()}"
+    except UnavailableError as error:
+        raise NotThere(str(error)) from error
 
 
 def _hub() -> str:

@@ -94,6 +94,44 @@ def test_java_says_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look("java", doctor._java, "install").detail == 'openjdk version "17.0.1"'
 
 
+@pytest.mark.parametrize("name", ["meteor", "spice"])
+def test_metrics_that_need_java_are_absent_without_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from vcap.engine.evaluation import tools
+
+    monkeypatch.setattr(tools, "find_java", lambda: None)
+    check = look(name, getattr(doctor, f"_{name}"), "mend")
+    assert (check.state, check.mend) == ("absent", "mend")
+    assert name.upper() in check.detail
+
+
+def test_meteor_says_its_version_without_being_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vcap.engine.evaluation import tools
+
+    monkeypatch.setattr(tools, "find_java", lambda: "/usr/bin/java")
+    monkeypatch.setattr(tools, "java_version", lambda java: "17.0.1")
+    check = look("meteor", doctor._meteor, "mend")
+    assert (check.state, check.detail.split(",")[0]) == ("ok", "METEOR 1.5")
+
+
+def test_spice_says_where_its_parser_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vcap.engine.evaluation import java
+
+    assert doctor._spice_mend().startswith("unzip -j stanford-corenlp-full-2015-12-09.zip")
+    assert doctor._spice_mend().endswith("/lib")
+    monkeypatch.setattr(java, "program_path", lambda name: None)
+    assert doctor._spice_mend().startswith("pip install")
+
+
+def test_a_wordnet_that_is_not_there_is_absent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VCAP_WORDNET", str(tmp_path))
+    check = look("wordnet", doctor._wordnet, "apt-get install wordnet-base")
+    assert (check.state, check.mend) == ("absent", "apt-get install wordnet-base")
+
+
 def test_the_hub_is_not_asked_unless_told_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
