@@ -63,6 +63,7 @@ class MeteorProcess:
         table = require_program(TABLE) if table is None else table
         command = [java, "-Xmx2G", *QUICK_START, "-jar", str(require_program(JAR))]
         self._silence_seconds = silence_seconds
+        self._asked = threading.Lock()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         try:
             self._process = subprocess.Popen(
@@ -88,24 +89,28 @@ class MeteorProcess:
             return rows
         text = "".join(f"SCORE ||| {line}\n" for line in lines).encode("utf-8", "replace")
         writer = threading.Thread(target=self._write, args=(text,), daemon=True)
-        writer.start()
-        try:
-            self._read(rows)
-        except BaseException:
-            self._process.kill()  # which ends the writer too
-            raise
-        finally:
-            writer.join()
+        with self._asked:
+            if self._said.closed:
+                raise UnavailableError("METEOR (Java) was ended")
+            writer.start()
+            try:
+                self._read(rows)
+            except BaseException:
+                self._process.kill()  # which ends the writer too
+                raise
+            finally:
+                writer.join()
         return rows
 
     def close(self) -> None:
-        """End the program."""
+        """End the program; whoever waits for its answers gets an error."""
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        with self._asked:
+            for stream in (self._process.stdin, self._process.stdout, self._said):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
 
     def _write(self, text: bytes) -> None:
         assert self._process.stdin is not None
