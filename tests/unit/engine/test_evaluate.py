@@ -136,6 +136,30 @@ def test_a_missing_clip_counts_as_empty_or_is_left_out(said: Path, truth: Path) 
     assert skip.outcome.scores["ROUGE-L"] == pytest.approx(1.5 * zero.outcome.scores["ROUGE-L"])
 
 
+def test_of_several_captions_the_first_counts_and_the_others_are_told(
+    tmp_path: Path, said: Path, truth: Path
+) -> None:
+    several = {name: [text, "worse", "worst"] for name, text in SAID.items()}
+    report = score(write(tmp_path / "several.json", several), truth)
+    assert report.outcome.scores == score(said, truth).outcome.scores
+    assert report.problems.count("further captions") == 6
+
+
+def test_an_id_without_any_reference_is_told_and_left_out(tmp_path: Path, said: Path) -> None:
+    report = score(said, write(tmp_path / "some.json", {**TRUTH, "b": []}))
+    assert report.outcome.units == ("a", "c")
+    assert report.problems.examples["no reference"] == ["b"]
+
+
+def test_captions_of_several_reference_files_are_put_together(tmp_path: Path, said: Path) -> None:
+    first = write(tmp_path / "first.json", {"a": TRUTH["a"][:1], "b": TRUTH["b"]})
+    second = write(tmp_path / "second.json", {"a": TRUTH["a"][1:], "c": TRUTH["c"]})
+    both = evaluate("caption", said, [first, second], EvaluateSettings(java=False))
+    whole = write(tmp_path / "whole.json", TRUTH)
+    assert both.outcome.scores == score(said, whole).outcome.scores
+    assert both.stamp["references"] == [str(first), str(second)]
+
+
 def test_untokenised_scoring_keeps_capitals_and_full_stops(tmp_path: Path, truth: Path) -> None:
     said = write(tmp_path / "said.json", {"b": "A cat sleeps."})
     plain, raw = score(said, truth), score(said, truth, raw=True)

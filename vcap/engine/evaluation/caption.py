@@ -63,6 +63,8 @@ def read_candidates(given: Given, problems: Problems) -> dict[str, str]:
             problems.add("duplicate", where)
         elif line.texts:
             found[line.id] = text_of(line.texts[0], where, problems)
+            if len(line.texts) > 1:
+                problems.add("further captions", where, len(line.texts) - 1)
         else:
             problems.add("empty", where)
             found[line.id] = ""
