@@ -56,10 +56,8 @@ def command(
     stamp below it says how the scores were made. What is wrong with the input is counted and told.
     """
     from vcap.engine.evaluate import EvaluateSettings
-    from vcap.engine.evaluation.compare import evaluate_and_judge
     from vcap.engine.evaluation.publish import choose_format, refuse_targets
     from vcap.engine.flags import from_flags
-    from vcap.engine.interrupt import leaving_in_order
     from vcap.engine.reporter import make_reporter
 
     given: dict[str, Any] = {"metrics": _parts(metrics), "tiou": _numbers(tiou)}
@@ -76,12 +74,19 @@ def command(
     if dry_run:
         told = {"task": task, "predictions": predictions, "references": references}
         return echo_plan({**told, **settings.model_dump(), "output": output}, as_json)
-    draw: dict[str, Any] = {"ci": ci, "resamples": resamples, "seed": seed}
     reporter = make_reporter(quiet, verbose)
+    draw: dict[str, Any] = {"other": compare, "ci": ci, "resamples": resamples, "seed": seed}
+    verdict = _judged(task, predictions, references, settings, reporter=reporter, **draw)
+    _publish(verdict, chosen, output, per_item, as_json, reporter)
+
+
+def _judged(*things: Any, **draw: Any) -> Any:
+    """The scores and what was asked for besides, with an ear for the signal that ends vcap."""
+    from vcap.engine.evaluation.compare import evaluate_and_judge
+    from vcap.engine.interrupt import leaving_in_order
+
     with leaving_in_order():
-        things = (task, predictions, references, settings)
-        verdict = evaluate_and_judge(*things, other=compare, reporter=reporter, **draw)
-        _publish(verdict, chosen, output, per_item, as_json, reporter)
+        return evaluate_and_judge(*things, **draw)
 
 
 def _parts(given: list[str] | None) -> list[str] | None:
