@@ -68,9 +68,7 @@ def command(
     given |= {"full_paraphrase_table": full_paraphrase_table or None}
     settings = from_flags("evaluate", EvaluateSettings, given)
     chosen = choose_format(form, output, as_json)
-    sources = [Path(name) for name in (predictions, compare) if name not in (None, "-")]
-    targets = [path for path in (output, per_item) if path is not None]
-    refuse_targets(targets, [*sources, *references], force=force)
+    refuse_targets((output, per_item), (predictions, compare, *references), force=force)
     if dry_run:
         told = {"task": task, "predictions": predictions, "references": references}
         return echo_plan({**told, **settings.model_dump(), "output": output}, as_json)

@@ -1,7 +1,7 @@
 """A verdict as text in each format, and the files that receive it."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -60,16 +60,21 @@ def writable(text: str) -> str:
 
 
 def refuse_targets(
-    targets: Sequence[Path], sources: Collection[Path], *, force: bool = False
+    targets: Iterable[Path | None], sources: Iterable[Path | str | None], *, force: bool = False
 ) -> None:
     """Make sure, before any work, that files can be written and nothing else is lost.
+
+    Args:
+        targets: what will be written; None is nothing.
+        sources: what will be read; None is nothing, `-` is no file.
+        force: whether files that no evaluation wrote may be replaced.
 
     Raises:
         UsageError: a target is one of the sources, or is named twice.
         OutputError: the place cannot be written, or holds a file that no evaluation wrote.
     """
-    taken = {source.resolve() for source in sources}
-    for target in targets:
+    taken = {Path(source).resolve() for source in sources if source is not None and source != "-"}
+    for target in filter(None, targets):
         if target.resolve() in taken:
             raise UsageError(f"{target} is read, or written, already; choose another name")
         taken.add(target.resolve())
