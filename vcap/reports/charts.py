@@ -87,15 +87,22 @@ def _frame(
 ) -> Markup:
     floor, middle = HEIGHT - BOTTOM, (LEFT + WIDTH - RIGHT) / 2
     words = [
-        _WORD.format(LEFT, floor + 13, "start", f"{x_range[0]:.4g}"),
-        _WORD.format(WIDTH - RIGHT, floor + 13, "end", f"{x_range[1]:.4g}"),
+        _WORD.format(LEFT, floor + 13, "start", _mark(x_range[0], x_range)),
+        _WORD.format(WIDTH - RIGHT, floor + 13, "end", _mark(x_range[1], x_range)),
         _WORD.format(middle, HEIGHT - 6, "middle", label),
-        _WORD.format(LEFT - 4, TOP + 8, "end", f"{y_range[1]:.3g}"),
-        _WORD.format(LEFT - 4, floor, "end", f"{y_range[0]:.3g}"),
+        _WORD.format(LEFT - 4, TOP + 8, "end", _mark(y_range[1], y_range)),
+        _WORD.format(LEFT - 4, floor, "end", _mark(y_range[0], y_range)),
     ]
     sides = {"left": LEFT, "top": TOP, "bottom": floor, "right": WIDTH - RIGHT}
     size = {"width": WIDTH, "height": HEIGHT}
     return _FRAME.format(title=title, inside=inside, words=Markup("").join(words), **size, **sides)
+
+
+def _mark(value: float, ends: tuple[float, float]) -> str:
+    """A number on an axis: as short as the length of the axis allows."""
+    if abs(value) < 1e-6 * (ends[1] - ends[0]):
+        return "0"
+    return str(int(value)) if float(value).is_integer() else f"{value:.3g}"
 
 
 class _Scale:

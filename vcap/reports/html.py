@@ -97,7 +97,9 @@ def texts(value: Any) -> list[str]:
     """A prediction or references as lines of text, the first dozen of them."""
     if value is None:
         return []
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if isinstance(value, str):
+        value = value.splitlines()
+    if not isinstance(value, Sequence):
         return [_line(value)]
     lines = [_line(each) for each in value[:NUM_TEXTS]]
     return [*lines, f"... and {len(value) - NUM_TEXTS} more"] if len(value) > NUM_TEXTS else lines

@@ -36,6 +36,12 @@ def test_a_histogram_names_its_score_its_ends_and_its_mean() -> None:
     assert {"0.25", "0.75", "CIDEr, mean 0.5"} <= set(said)
 
 
+def test_marks_on_the_axes_are_short() -> None:
+    said = words(histogram([2.5e-17] * 4321 + [0.607251], "BLEU-4"))
+    assert said[:2] == ["0", "0.607"]
+    assert said[3] == "4321"
+
+
 def test_equal_values_make_one_bar() -> None:
     (bar,) = parts(histogram([0.5, 0.5, 0.5], "F1"), "rect")
     assert (bar.findtext("title") or "").startswith("3 from ")

@@ -165,6 +165,11 @@ def test_captions_with_times_are_told_with_their_times() -> None:
     assert texts(None) == []
 
 
+def test_a_text_of_several_lines_is_shown_in_several_lines() -> None:
+    assert texts("a dog\na cat") == ["a dog", "a cat"]
+    assert texts("") == []
+
+
 def test_long_lists_are_cut_and_the_rest_is_counted() -> None:
     assert texts(["a"] * 15) == ["a"] * 12 + ["... and 3 more"]
 
