@@ -62,7 +62,8 @@ Sampler = Annotated[
     _unset(
         "--sampler",
         metavar="NAME",
-        help="Which frames, by name: 'fps 2', 'uniform 16', 'times 1.5,3', all, keyframes.",
+        help="Which frames, by name: 'fps 2', 'uniform 16', 'times 1.5,3', all, keyframes, "
+        "msrvtt-notebook.",
     ),
 ]
 ExactPixels = Annotated[

@@ -1,7 +1,9 @@
 """Which frames of a video are wanted: the named samplers.
 
 The frame at time t is the last one whose presentation time is at most t; before the first frame
-it is the first frame. Shapes: F frames of the video, T frames wanted.
+it is the first frame. `msrvtt-notebook N` goes by the number of frames, as the original MSR-VTT
+features were made: 0, s, .., (N-1)*s of n frames, s = n // N. **Departure:** of fewer than N
+frames some come again, where the original stops. Shapes: F frames of the video, T wanted.
 """
 
 import math
@@ -13,8 +15,10 @@ import numpy.typing as npt
 from vcap.errors import UsageError, VideoError
 from vcap.types import Segment
 
-NAMES = ("fps", "uniform", "times", "all", "keyframes")
+NAMES = ("fps", "uniform", "times", "all", "keyframes", "msrvtt-notebook")
 TIMED = ("fps", "uniform", "times")  # a frame shown at two of their times comes twice
+NOTEBOOK, NOTEBOOK_FRAMES = "msrvtt-notebook", 28
+COUNTED = ("uniform", NOTEBOOK)  # their number is how many frames there will be
 FAST = "keyframes-only"
 TIE_SECONDS = 1e-6  # times this close are equal: k / F and pts * base round differently
 MAX_FPS = 1000.0
@@ -56,7 +60,7 @@ class Sampler:
             )
         if self.name == "fps":
             _check(self, isinstance(self.value, int | float), MAX_FPS)
-        elif self.name == "uniform":
+        elif self.name in COUNTED:
             _check(self, isinstance(self.value, int), MAX_UNIFORM)
         elif self.value is not None:
             raise UsageError(f"the sampler {self.name!r} takes no number, got {self.value}")
@@ -81,17 +85,17 @@ def _ascending(times: tuple[float, ...]) -> bool:
 def _check(sampler: Sampler, right_kind: bool, highest: float) -> None:
     value = sampler.value
     if not right_kind or value is None or not 0 < value <= highest:
-        kind = "a whole number" if sampler.name == "uniform" else "a number"
+        kind = "a whole number" if sampler.name in COUNTED else "a number"
         raise UsageError(
             f"the sampler {sampler.name!r} wants {kind} above 0 and up to {highest:g}, got {value}",
-            hint=f"{sampler.name} {8 if sampler.name == 'uniform' else 1}",
+            hint=f"{sampler.name} {8 if sampler.name in COUNTED else 1}",
         )
 
 
 def parse_sampler(text: str) -> Sampler:
-    """Read `fps 5`, `uniform 16`, `times 1.5,3,7`, `all` or `keyframes`.
+    """Read `fps 5`, `uniform 16`, `times 1.5,3,7`, `all`, `keyframes` or `msrvtt-notebook 28`.
 
-    After the first three may stand `keyframes-only`.
+    The last may lack its number. After the first three may stand `keyframes-only`.
 
     Raises:
         UsageError: the text is none of these.
@@ -102,19 +106,19 @@ def parse_sampler(text: str) -> Sampler:
     if len(numbers) > 1:
         raise UsageError(f"a sampler is a name and at most one number, got {text!r}")
     if not numbers:
-        return Sampler(name, keyframes_only=fast)
+        return Sampler(name, NOTEBOOK_FRAMES if name == NOTEBOOK else None, keyframes_only=fast)
     try:
         if name == "times":
             times = tuple(float(number) for number in numbers[0].split(","))
             return Sampler(name, times=times, keyframes_only=fast)
-        value = int(numbers[0]) if name == "uniform" else float(numbers[0])
+        value = int(numbers[0]) if name in COUNTED else float(numbers[0])
     except ValueError:
         raise UsageError(f"the sampler {name!r} wants a number, got {numbers[0]!r}") from None
     return Sampler(name, value, keyframes_only=fast)
 
 
 def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[float]:
-    """Times in seconds that a sampler asks for; `all` and `keyframes` go by frames, not by times.
+    """Times in seconds that a sampler asks for; the others go by frames, not by times.
 
     Args:
         sampler: `fps F`, `uniform N` or `times A,B`.
@@ -128,7 +132,7 @@ def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[f
     length = max(0.0, end_time - first_time)
     if sampler.times:
         return list(sampler.times)
-    if sampler.value is None:
+    if sampler.value is None or sampler.name == NOTEBOOK:
         raise ValueError(f"the sampler {sampler.name!r} has no times of its own")
     if sampler.name == "uniform":
         count = int(sampler.value)
@@ -181,6 +185,8 @@ def choose_frames(
     if sampler.name == "keyframes":
         keys = [index for index in range(low, high) if is_keyframe[index]]
         return keys or [low]
+    if sampler.name == NOTEBOOK:
+        return [low + index for index in _notebook(high - low, int(sampler.value or 0))]
     wanted = wanted_times(sampler, first_time, end_time)
     if sampler.times and segment is not None:
         wanted = [time for time in wanted if segment.start <= time < segment.end]
@@ -190,6 +196,11 @@ def choose_frames(
             )
     chosen = frames_at(times, wanted)
     return _keyframes_before(chosen, is_keyframe) if sampler.keyframes_only else chosen
+
+
+def _notebook(num_frames: int, num_wanted: int) -> list[int]:
+    step = num_frames // num_wanted
+    return [part * step if step else part * num_frames // num_wanted for part in range(num_wanted)]
 
 
 def _keyframes_before(chosen: list[int], is_keyframe: npt.NDArray[np.bool_]) -> list[int]:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.small_videos import make_video
 from vcap.errors import UsageError, VideoError
 from vcap.types import Segment
+from vcap.video.decode import read_frames
 from vcap.video.sample import Sampler, choose_frames, frames_at, parse_sampler, wanted_times
 
 TIMES = np.array([0.0, 0.1, 0.2, 0.5, 0.9])
@@ -17,7 +19,8 @@ def chosen(text, segment=None, end_time=1.0):
 
 
 @pytest.mark.parametrize(
-    "text", ["fps 5", "fps 0.5", "fps 29.97", "uniform 16", "all", "keyframes"]
+    "text",
+    ["fps 5", "fps 0.5", "fps 29.97", "uniform 16", "all", "keyframes", "msrvtt-notebook 28"],
 )
 def test_a_sampler_is_written_as_it_is_read(text):
     assert str(parse_sampler(text)) == text
@@ -39,6 +42,7 @@ def test_a_whole_rate_has_one_spelling():
         *("", "fps", "fps 0", "fps -1", "fps nan", "fps inf", "fps five", "fps 5 6", "fps 100000"),
         *("uniform", "uniform 0", "uniform 2.5", "uniform 1000000"),
         *("all 3", "keyframes 1", "every 3"),
+        *("msrvtt-notebook 0", "msrvtt-notebook 2.5", "msrvtt-notebook 28 keyframes-only"),
     ],
 )
 def test_a_sampler_that_makes_no_sense_is_refused(text):
@@ -140,3 +144,52 @@ def test_a_segment_outside_the_video_is_refused_with_both_ranges(segment):
 def test_a_reversed_segment_is_refused(segment):
     with pytest.raises(VideoError, match="empty or reversed"):
         chosen("fps 1", Segment(*segment))
+
+
+def notebook(num_frames, text="msrvtt-notebook", segment=None):
+    """Indices that the original's rule chooses of so many frames, ten a second."""
+    times = np.arange(num_frames) / 10
+    keys = np.arange(num_frames) == 0
+    return choose_frames(parse_sampler(text), times, keys, num_frames / 10, segment)
+
+
+def test_the_notebooks_rule_takes_28_frames_unless_told_otherwise():
+    assert str(parse_sampler("msrvtt-notebook")) == "msrvtt-notebook 28"
+
+
+@pytest.mark.parametrize("num_frames", [28, 29, 55, 56, 299, 300, 900])
+def test_the_notebooks_rule_steps_by_the_whole_part_of_a_28th(num_frames):
+    step = num_frames // 28
+    assert notebook(num_frames) == [place * step for place in range(28)]
+
+
+def test_the_notebooks_rule_never_sees_the_tail():
+    assert notebook(300)[-1] == 270
+    assert notebook(300, "msrvtt-notebook 7")[-1] == 252
+
+
+@pytest.mark.parametrize("num_frames", [1, 5, 27])
+def test_a_video_too_short_for_the_notebooks_rule_has_every_frame_and_some_again(num_frames):
+    found = notebook(num_frames)
+    assert len(found) == 28
+    assert found == sorted(found)
+    assert set(found) == set(range(num_frames))
+
+
+def test_the_notebooks_rule_counts_the_frames_of_a_segment_alone():
+    assert notebook(100, "msrvtt-notebook 4", Segment(2.0, 4.0)) == [20, 25, 30, 35]
+
+
+def test_the_notebooks_rule_has_no_times_of_its_own():
+    with pytest.raises(ValueError, match="no times"):
+        wanted_times(parse_sampler("msrvtt-notebook"), 0.0, 1.0)
+
+
+@pytest.mark.parametrize(("num_frames", "numbers"), [(60, range(0, 56, 2)), (12, range(12))])
+def test_the_notebooks_frames_are_decoded_as_often_as_they_are_wanted(
+    tmp_path, num_frames, numbers
+):
+    make_video(tmp_path / "a.mp4", 0, num_frames)
+    found = read_frames(tmp_path / "a.mp4", parse_sampler("msrvtt-notebook"))
+    assert found.pixels.shape[0] == 28
+    assert sorted(set((found.times * 4).round().astype(int))) == list(numbers)
