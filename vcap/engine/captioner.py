@@ -65,6 +65,7 @@ class Captioner:
         sampler: says which frames are taken of a clip.
         num_frames: how many the model was made for.
         settings: of generation, where a call gives none.
+        batch_size: clips that are captioned at once.
         threshold: distance beyond which footage is unlike what the model knows; None: not known.
     """
 
@@ -84,23 +85,29 @@ class Captioner:
         self.sampler = sampler
         self.num_frames = model.config.clip_length
         self.settings = speech.settings
+        self.batch_size = GROUP
         self.threshold = None if domain is None else domain.threshold
         self._speech = speech
         self._domain = domain
 
     def caption(
-        self, video: str | Path, every: float | str | None = None, scenes: bool = False
+        self,
+        video: str | Path,
+        every: float | str | None = None,
+        scenes: bool = False,
+        **words: Any,
     ) -> "list[Caption]":
-        """Caption a video, best first; or one caption for each part of it.
+        """Caption a video, best first; or each part of it.
 
         Args:
             video: path.
             every: length of the parts, in seconds or as `10s`.
             scenes: parts are the video's shots.
+            words: how captions are worded, such as `num_captions=5`; see `WordSettings`.
         """
         from vcap.engine.caption import caption_video
 
-        return caption_video(self, video, every=every, scenes=scenes)
+        return caption_video(self, video, every=every, scenes=scenes, **words)
 
     def generate(
         self, clips: Sequence[FrameFeatures], settings: GenerationSettings | None = None
@@ -113,8 +120,9 @@ class Captioner:
         for number, clip in enumerate(clips):
             self._check(number, clip)
         found = []
-        for start in range(0, len(clips), GROUP):
-            found += self._generate(clips[start : start + GROUP], settings or self.settings)
+        for start in range(0, len(clips), self.batch_size):
+            some = clips[start : start + self.batch_size]
+            found += self._generate(some, settings or self.settings)
         return found
 
     def _check(self, number: int, clip: FrameFeatures) -> None:
@@ -310,5 +318,5 @@ def _from_original(
         found.model.to(device=device, dtype=torch_dtype(dtype, device)),
         encoder,
         Speech(tokenizer, tokenizer.first_id("."), GenerationSettings()),
-        sampler=Sampler("uniform", found.model.config.clip_length),
+        sampler=found.sampler,
     )

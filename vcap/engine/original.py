@@ -1,8 +1,12 @@
-"""Checkpoint files of the original MSR-VTT prefix captioner, a fork of ClipCap.
+"""Checkpoint files of the original MSR-VTT prefix captioner, and of ClipCap, its source.
 
 A file holds weights and nothing else. Sizes are read off the weights; what cannot be, stands in a
 JSON file beside it (`NAME.pt.json`): `mapper` (`transformer` or `cross`: their weights look the
-same), `lm_heads`, `clip_length`, `encoder`, `tokenizer`.
+same), `lm_heads`, `clip_length`, `encoder`, `tokenizer`, `unit_length` (whether features were
+brought to length 1; as published: those of ClipCap's 640-wide models), `pooled`.
+
+ClipCap's own files (`coco_prefix-009.pt`) map one picture's vector to a whole prefix, which shows
+in their shapes; a video is captioned by its middle frame then.
 """
 
 import json
@@ -14,14 +18,24 @@ from typing import TYPE_CHECKING, Any
 from vcap.engine.weights import load_weights, read_weights
 from vcap.errors import CheckpointError
 from vcap.models.lm import LmConfig, build_lm
-from vcap.models.prefix import PrefixCaptioner, PrefixConfig, from_original
+from vcap.models.prefix import MapperName, PrefixCaptioner, PrefixConfig, from_original, to_original
+from vcap.video.sample import NOTEBOOK, Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ENCODERS = {512: "ViT-B-32:openai", 640: "RN50x4:openai"}  # by feature width
 HEAD_WIDTH = 64  # of every GPT-2
-NOTES = ("mapper", "lm_heads", "clip_length", "encoder", "tokenizer")
+PUBLISHED_WITH_UNIT_LENGTH = 640  # by feature width; of ClipCap only
+NOTES = {
+    "mapper": str,
+    "lm_heads": int,
+    "clip_length": int,
+    "encoder": str,
+    "tokenizer": str,
+    "unit_length": bool,
+    "pooled": bool,
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,14 @@ class Original:
     model: PrefixCaptioner
     encoder: str
     tokenizer: str
+
+    @property
+    def sampler(self) -> Sampler:
+        """Which frames of a video it is given."""
+        sizes = self.model.config
+        if sizes.pooled:
+            return Sampler("uniform", 1)
+        return Sampler(NOTEBOOK, sizes.clip_length)
 
 
 def read_original(path: Path) -> Original:
@@ -72,6 +94,9 @@ def _notes(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{beside} cannot be read: {error}") from error
     if not isinstance(notes, dict) or set(notes) - set(NOTES):
         raise CheckpointError(f"{beside}: want an object with any of {', '.join(NOTES)}")
+    for key, value in notes.items():
+        if type(value) is not NOTES[key]:
+            raise CheckpointError(f"{beside}: {key}: want {NOTES[key].__name__}, got {value!r}")
     return notes
 
 
@@ -84,39 +109,50 @@ def _untold(path: Path, what: str, key: str, value: str) -> CheckpointError:
 
 def _sizes(weights: "Mapping[str, Tensor]", notes: Mapping[str, Any], path: Path) -> PrefixConfig:
     lm_width = weights["lm.transformer.wte.weight"].shape[1]
-    clip_length = int(notes.get("clip_length", 28))
-    if "mapper.hidden.weight" in weights:
-        rows, feature_width = weights["mapper.hidden.weight"].shape
-        _refuse_upstream(rows, lm_width // 2, path)
-        return PrefixConfig(
-            mapper="mlp",
-            feature_width=feature_width,
-            prefix_length=clip_length,
-            clip_length=clip_length,
-            lm_width=lm_width,
-            end_token=False,
-        )
-    rows, feature_width = weights["mapper.linear.weight"].shape
-    _refuse_upstream(rows, lm_width, path)
-    if "mapper" not in notes:
-        raise _untold(path, "if it was trained with --cross", "mapper", "cross")
+    is_mlp = "mapper.output.weight" in weights
+    last, first = ("output", "hidden") if is_mlp else ("linear", "linear")
+    parts = _parts(weights, f"mapper.{last}.weight", lm_width, path)
+    feature_width = weights[f"mapper.{first}.weight"].shape[1]
+    pooled = bool(notes.get("pooled", parts > 1))
+    if parts > 1 and not pooled:
+        raise CheckpointError(f"{path} maps one picture's vector to {parts} tokens: it is pooled")
+    clip_length = parts if pooled else int(notes.get("clip_length", 28))
+    published = pooled and not is_mlp and feature_width == PUBLISHED_WITH_UNIT_LENGTH
     return PrefixConfig(
-        mapper=notes["mapper"],
+        mapper=_mapper(notes, pooled, is_mlp, path),
         feature_width=feature_width,
-        prefix_length=len(weights["mapper.constants"]),
+        prefix_length=clip_length if is_mlp else len(weights["mapper.constants"]),
         clip_length=clip_length,
-        num_layers=_count(weights, "mapper.layers."),
+        num_layers=PrefixConfig.num_layers if is_mlp else _count(weights, "mapper.layers."),
         lm_width=lm_width,
         end_token=False,
+        pooled=pooled,
+        unit_length=bool(notes.get("unit_length", published)),
     )
 
 
-def _refuse_upstream(rows: int, wanted: int, path: Path) -> None:
-    if rows != wanted:
+def _parts(weights: "Mapping[str, Tensor]", name: str, lm_width: int, path: Path) -> int:
+    """How many tokens the mapper makes of one vector: 1, but for ClipCap's own files."""
+    rows = len(weights[name])
+    if rows % lm_width:
+        theirs = next(iter(to_original({name: weights[name]})))
         raise CheckpointError(
-            f"{path} maps one picture's vector to a whole prefix, as ClipCap's own checkpoints do; "
-            "want the variant for videos, which maps frame by frame"
+            f"{path}: {theirs}: want rows in multiples of {lm_width}, the width of the language "
+            f"model, found shape {[*weights[name].shape]}"
         )
+    return rows // lm_width
+
+
+def _mapper(notes: Mapping[str, Any], pooled: bool, is_mlp: bool, path: Path) -> MapperName:
+    if is_mlp or pooled:
+        ours: MapperName = "mlp" if is_mlp else "transformer"
+        if notes.get("mapper", ours) != ours:
+            raise CheckpointError(f"{path} holds a mapper of kind {ours}, not {notes['mapper']}")
+        return ours
+    if "mapper" not in notes:
+        raise _untold(path, "if it was trained with --cross", "mapper", "cross")
+    told: MapperName = notes["mapper"]
+    return told
 
 
 def _lm_sizes(weights: "Mapping[str, Tensor]", notes: Mapping[str, Any]) -> LmConfig:

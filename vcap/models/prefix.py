@@ -5,8 +5,8 @@ frame features instead of one picture's. Checked against recorded runs of that s
 With `pooled` it is ClipCap itself: one vector a clip, from which the mapper makes all it reads.
 **Departures**, all off or without effect by default: padded frames are masked; the MLP's frames are
 pooled to P parts where P differs from T; `frame_times` and `temporal_kernel` tell the mapper about
-time; `standardise` evens out the numbers of a feature; with `end_token` the end of a caption is
-learned and `token_mask` says what counts.
+time; `unit_length` and `standardise` even out the numbers of a feature; with `end_token` the end
+of a caption is learned and `token_mask` says what counts.
 Shapes: B clips, T frames, D feature width, P prefix, W width of the language model, L tokens, V
 vocabulary.
 """
@@ -42,6 +42,7 @@ class PrefixConfig:
         standardise: bring features to the mean 0 and deviation 1 that they have in training.
         end_token: learn where captions end; False counts every token but id 0, as the original.
         pooled: the mean of the frames stands for the clip; `clip_length` tokens are made of it.
+        unit_length: bring features to length 1 first, as the original's `--normalize_prefix` meant.
     """
 
     mapper: MapperName = "transformer"
@@ -56,6 +57,7 @@ class PrefixConfig:
     standardise: bool = False
     end_token: bool = True
     pooled: bool = False
+    unit_length: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, naming the field."""
@@ -182,6 +184,8 @@ class PrefixCaptioner(nn.Module):
 
     def frame_tokens(self, features: Tensor, mask: Tensor) -> Tensor:
         """features [B, T, D], mask [B, T] -> what the mapper reads, [B, T or 1, D or W]."""
+        if self.config.unit_length:
+            features = nn.functional.normalize(features, dim=-1)  # [B, T, D]
         if self.config.standardise:
             features = (features - self.feature_mean) / self.feature_std  # [B, T, D]
         if self.config.pooled:
