@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-MEASURED_WITH = ("av", "torch", "torchcodec", "open_clip_torch", "pillow", "numpy")
+MEASURED_WITH = ("av", "torch", "torchcodec", "open_clip_torch", "pillow", "numpy", "pycocoevalcap")
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,17 @@ def cpu_seconds() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def compare(ways: Mapping[str, Callable[[], object]], *, rounds: int = 5) -> list[Timing]:
-    """Run every way once per round, in turns, after one unmeasured round.
+def compare(
+    ways: Mapping[str, Callable[[], object]], *, rounds: int = 5, warm_up: bool = True
+) -> list[Timing]:
+    """Run every way once per round, in turns, after one unmeasured round if they are to warm up.
 
     A way that gives back a whole number tells how many things it did.
     """
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     counts: dict[str, int | None] = dict.fromkeys(ways)
-    for turn in range(rounds + 1):
+    for turn in range(0 if warm_up else 1, rounds + 1):
         for name, way in ways.items():
             started, used = time.perf_counter(), cpu_seconds()
             told = way()

@@ -38,6 +38,13 @@ def test_the_ways_take_turns_and_the_first_round_does_not_count() -> None:
     assert [(timing.name, timing.rounds) for timing in timings] == [("a", 2), ("b", 2)]
 
 
+def test_ways_that_are_warm_are_run_no_more_often_than_they_are_measured() -> None:
+    calls: list[str] = []
+    way = {"a": lambda: calls.append("a")}
+    [timing] = compare(way, rounds=1, warm_up=False)
+    assert (calls, timing.rounds) == (["a"], 1)
+
+
 def test_the_median_round_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = iter([100.0, 1.0, 9.0, 2.0])  # the first is not measured
     now = 0.0
