@@ -46,10 +46,18 @@ class Said:
 
 @dataclass(frozen=True)
 class Search:
-    """Settings of a search."""
+    """Settings of generation, as a model has them."""
 
     num_beams: int = 3
     strategy: str = "beam"
+    num_return: int = 1
+    max_length: int = 67
+    min_length: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+    seed: int = 0
 
 
 class ColourCaptioner:
@@ -62,6 +70,7 @@ class ColourCaptioner:
         self.settings = Search()
         self.threshold = threshold
         self.model = self
+        self.batch_size = 16
         self.calls: list[int] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,12 +78,19 @@ class ColourCaptioner:
         return {"colour": np.ones(1, np.float32)}
 
     def generate(self, clips: Sequence[Any], settings: Any = None) -> list[list[Said]]:
-        """For each clip its one caption."""
+        """For each clip as many captions as asked for; what is drawn comes twice."""
         self.calls.append(len(clips))
         means = [clip.features[:, :3].mean(axis=0) for clip in clips]
         texts = [" ".join(str(round(100 * float(part))) for part in mean) for mean in means]
-        beams = (settings or self.settings).num_beams
-        return [[Said(f"colour {text}", -1.0 / beams)] for text in texts]
+        settings = settings or self.settings
+        ends = [f" {'again ' * number}".rstrip() for number in range(settings.num_return)]
+        if settings.strategy == "sample":
+            ends = [f" {settings.seed >> 32} {number // 2}" for number in range(len(ends))]
+        score = -1.0 / settings.num_beams
+        return [
+            [Said(f"colour {text}{end}", score - place) for place, end in enumerate(ends)]
+            for text in texts
+        ]
 
     def distance(self, features: npt.NDArray[np.floating]) -> float:
         """The mean brightness."""

@@ -1,9 +1,10 @@
 """`vcap caption`: videos in, words out."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from vcap.cli import caption_options as own
 from vcap.cli import options
 from vcap.cli.boundary import words_in
 from vcap.cli.output import conclude, echo_json, echo_plan
@@ -11,82 +12,31 @@ from vcap.cli.output import conclude, echo_json, echo_plan
 EXAMPLE = "vcap caption sample"
 
 
-def _list_models(wanted: bool) -> None:
-    if wanted:
-        from vcap.engine.caption import model_lines
-
-        typer.echo("\n".join(model_lines()))
-        raise typer.Exit
-
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="tiny (the default), a model folder, a checkpoint file, or hf:ORG/NAME.",
-        show_default=False,
-    ),
-]
-ListModels = Annotated[
-    bool,
-    typer.Option(
-        "--list-models",
-        help="Print the models that have a name, and which are here.",
-        callback=_list_models,
-        is_eager=True,
-    ),
-]
-Every = Annotated[
-    str | None,
-    typer.Option(
-        "--every", metavar="10s", help="A caption for every 10s, 1m, ...", show_default=False
-    ),
-]
-Scenes = Annotated[bool, typer.Option("--scenes", help="A caption for every shot.")]
-Beam = Annotated[
-    int | None,
-    typer.Option(
-        "--beam",
-        metavar="N",
-        min=1,
-        help="Width of the search; default: the model's own.",
-        show_default=False,
-    ),
-]
-Formats = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="txt|srt|vtt|tsv|json|jsonl|all",
-        help="Write files of this format; may be given more than once.",
-        show_default=False,
-        rich_help_panel=options.OUTPUT,
-    ),
-]
-Beside = Annotated[
-    bool,
-    typer.Option("--beside", help="Write files beside each video.", rich_help_panel=options.OUTPUT),
-]
-
-
 def command(
     inputs: options.Inputs,
     *,
-    model: Model = None,
-    list_models: ListModels = False,
-    every: Every = None,
-    scenes: Scenes = False,
-    beam: Beam = None,
+    model: own.Model = None,
+    list_models: own.ListModels = False,
+    every: own.Every = None,
+    scenes: own.Scenes = False,
+    num_captions: own.NumCaptions = None,
+    strategy: own.Strategy = None,
+    beam: own.Beam = None,
+    top_p: own.TopP = None,
+    top_k: own.TopK = None,
+    temperature: own.Temperature = None,
+    repetition_penalty: own.RepetitionPenalty = None,
+    min_length: own.MinLength = None,
+    max_length: own.MaxLength = None,
+    seed: own.Seed = None,
     stream: options.Stream = None,
     include: options.Include = None,
     exclude: options.Exclude = None,
     limit: options.Limit = None,
     checksum: options.Checksum = False,
-    formats: Formats = None,
+    formats: own.Formats = None,
     output: options.Output = None,
-    beside: Beside = False,
+    beside: own.Beside = False,
     force: options.Force = False,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
@@ -105,14 +55,22 @@ def command(
     Prints the captions; with --json one object a video. With -f it writes files instead, to the
     folder -o or beside each video; with files, run again it does only what is missing.
     """
-    from vcap.engine.caption import CaptionSettings
+    from vcap.engine.caption import caption_settings
     from vcap.engine.caption_files import open_files
-    from vcap.engine.flags import from_flags
     from vcap.engine.inputs import gather
 
-    given = {"model": model, "every": every, "scenes": scenes or None, "beam": beam}
-    given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
-    settings = from_flags("caption", CaptionSettings, given, unless="auto")
+    given: dict[str, Any] = {
+        "model": model,
+        "every": every,
+        "scenes": scenes or None,
+        "stream": stream,
+    }
+    given |= {"num_captions": num_captions, "strategy": strategy, "beam": beam, "seed": seed}
+    given |= {"top_p": top_p, "top_k": top_k, "temperature": temperature}
+    given |= {"min_length": min_length, "max_length": max_length}
+    given |= {"repetition_penalty": repetition_penalty}
+    given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
+    settings = caption_settings(given)
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)
     places: dict[str, Any] = {"folder": output, "beside": beside, "force": force}

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from vcap.data.records import Caption
 from vcap.engine.caption_files import CaptionFiles
+from vcap.engine.caption_words import WordSettings
 from vcap.engine.caption_work import (
     CaptionVideos,
     Made,
@@ -23,10 +24,12 @@ from vcap.engine.caption_work import (
 )
 from vcap.engine.executor import Local
 from vcap.engine.fingerprint import digest
+from vcap.engine.flags import from_flags
 from vcap.engine.inputs import Source, gather, to_items
 from vcap.engine.items import Summary, map_items
 from vcap.engine.outputs import Item
 from vcap.engine.reporter import Reporter, Silent
+from vcap.engine.settings import fill
 from vcap.errors import InputError, UsageError
 from vcap.reports.subtitle import one_line, timed_line
 
@@ -40,30 +43,44 @@ REAL_FOOTAGE = "for real footage train a captioner on your captions: vcap train 
 OnPrediction = Callable[[str, Prediction], None]
 
 
-class CaptionSettings(BaseModel):
+class CaptionSettings(WordSettings):
     """What can be set for `caption` by flags, and by the environment as a user's own defaults.
+
+    How captions are worded is in `WordSettings`.
 
     Attributes:
         model: name of the captioner; None for `tiny`, with a word about it.
         every: length of the segments, such as `10s`.
         scenes: segments are shots.
-        beam: width of the search.
         stream: number of the video stream in each file; None for the best.
         device: `auto`, `cpu` or `cuda[:N]`.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
-        batch_size: videos captioned at once.
+        batch_size: videos captioned at once; also clips that the model sees at once.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
     every: str | None = None
     scenes: bool = False
-    beam: int | None = Field(default=None, ge=1)
     stream: int | None = Field(default=None, ge=0)
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = Field(default=None, ge=1)
+
+
+def caption_settings(given: Mapping[str, Any]) -> CaptionSettings:
+    """Settings from flags over the environment; see `from_flags`.
+
+    Raises:
+        UsageError: they contradict each other.
+        ConfigError: a value makes no sense.
+    """
+    settings = from_flags("caption", CaptionSettings, given, unless="auto")
+    _manner(settings)
+    return settings
+
+
+def _manner(settings: CaptionSettings) -> Manner:
+    return manner(settings.every, settings.scenes, settings.stream, settings)
 
 
 def open_captioner(settings: CaptionSettings, reporter: Reporter) -> "Captioner":
@@ -78,7 +95,9 @@ def open_captioner(settings: CaptionSettings, reporter: Reporter) -> "Captioner"
     if settings.model is None:
         reporter.info(f"model: tiny, embedded, knows rendered shapes only; {REAL_FOOTAGE}")
     device = choose_device(settings.device, reporter)
-    return load_model(settings.model or "tiny", device=str(device), dtype=settings.dtype)
+    captioner = load_model(settings.model or "tiny", device=str(device), dtype=settings.dtype)
+    captioner.batch_size = settings.batch_size or captioner.batch_size
+    return captioner
 
 
 def model_lines() -> list[str]:
@@ -147,9 +166,11 @@ def caption(
         **rules,
     )
     in_order.rest()
-    if job.num_far:
-        summary.warnings.append(far_warning(captioner, job.num_far, summary.done))
-        reporter.warn(summary.warnings[-1])
+    told = [far_warning(captioner, job.num_far, summary.done)] if job.num_far else []
+    told += [short_warning(job.num_short, how.words.num_captions)] if job.num_short else []
+    for warning in told:
+        summary.warnings.append(warning)
+        reporter.warn(warning)
     return summary
 
 
@@ -161,7 +182,7 @@ def caption_with(
     Raises:
         UsageError: the settings contradict each other, or no model is named so.
     """
-    how = manner(settings.every, settings.scenes, settings.beam, settings.stream)
+    how = _manner(settings)
     captioner = open_captioner(settings, reporter)
     group = settings.batch_size
     return caption(sources, captioner, how, reporter=reporter, group=group, **options)
@@ -174,6 +195,15 @@ def far_warning(captioner: "Captioner", num_far: int, num_done: int) -> str:
     return (
         f"{which} unlike anything that {captioner.name} was trained on ({knows}): "
         f"do not believe such captions; {REAL_FOOTAGE}"
+    )
+
+
+def short_warning(num_short: int, num_captions: int) -> str:
+    """What to say where the model does not have as many captions as are asked for."""
+    which = "1 video has" if num_short == 1 else f"{num_short} videos have"
+    return (
+        f"{which} fewer than {num_captions} different captions: the model has no more to say; "
+        "a wider --beam, or with --strategy sample a higher --temperature, finds more"
     )
 
 
@@ -214,16 +244,20 @@ def caption_video(
     *,
     every: float | str | None = None,
     scenes: bool = False,
-    num_beams: int | None = None,
     reporter: Reporter | None = None,
+    **words: Any,
 ) -> list[Caption]:
-    """The captions of one video: one, or one for each segment.
+    """The captions of one video: one, or one for each segment, or with `num_captions` several.
+
+    Args:
+        words: as of `WordSettings`.
 
     Raises:
+        ConfigError: there is no such setting of the words, or its value makes no sense.
         VideoError: the video cannot be decoded.
         UsageError: the path names several videos, or the options contradict each other.
     """
-    how = manner(every, scenes, num_beams)
+    how = manner(every, scenes, words=fill(WordSettings, words, "caption"))
     sources = gather([os.fspath(video)])
     if len(sources) != 1:
         raise UsageError(f"{video} names {len(sources)} videos; use vcap.load_model(...) on each")

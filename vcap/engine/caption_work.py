@@ -3,15 +3,24 @@
 Shapes: T frames, D feature width.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vcap.data.records import Caption
+from vcap.engine.caption_words import (
+    OF_THE_MODEL,
+    WordSettings,
+    caption_clips,
+    check_words,
+    settled,
+)
 from vcap.engine.decoding import Chunks, part_chunks, start
+from vcap.engine.encode import FullBatches
 from vcap.engine.fingerprint import weights_digest
 from vcap.engine.inputs import Source
 from vcap.engine.reporter import Reporter
@@ -21,7 +30,6 @@ from vcap.types import FrameFeatures, Segment
 
 if TYPE_CHECKING:
     from vcap.engine.captioner import Captioner
-    from vcap.models.generation import GenerationSettings
     from vcap.video.parts import Part
 
 Made = dict[str, Any]  # what is learnt from a video: captions, model, duration, warnings
@@ -35,21 +43,21 @@ class Manner:
     Attributes:
         every: seconds of each segment that gets a caption; None for no such cut.
         scenes: the segments are the video's shots.
-        num_beams: width of the search; None for the model's own.
         stream: number of the video stream in each file; None for the best.
+        words: how captions are worded.
     """
 
     every: float | None = None
     scenes: bool = False
-    num_beams: int | None = None
     stream: int | None = None
+    words: WordSettings = OF_THE_MODEL
 
 
 def manner(
     every: str | float | None = None,
     scenes: bool = False,
-    num_beams: int | None = None,
     stream: int | None = None,
+    words: WordSettings = OF_THE_MODEL,
 ) -> Manner:
     """What the options amount to; `every` may be written as `10s` or `1m`.
 
@@ -58,8 +66,9 @@ def manner(
     """
     if every is not None and scenes:
         raise UsageError("--every and --scenes contradict each other; give one of them")
+    check_words(words)
     seconds = None if every is None else parse_seconds(str(every))
-    return Manner(seconds, scenes, num_beams, stream)
+    return Manner(seconds, scenes, stream, words)
 
 
 @dataclass(frozen=True)
@@ -79,18 +88,27 @@ class Clip:
     features: FrameFeatures
 
 
+Shown = tuple[Segment | None, npt.NDArray[np.float64]]  # a segment, times [T] of its frames
+
+
 class CaptionVideos:
     """The work on videos: decode in many threads, caption in one.
 
     Attributes:
         num_far: videos so far that look unlike anything the model was trained on.
+        num_short: videos so far with fewer captions than asked for, in a segment at least.
     """
 
     def __init__(
         self, captioner: "Captioner", how: Manner, reporter: Reporter, alone: bool = False
     ) -> None:
-        """Where there is one video only, which then is `alone`, it may use several threads."""
-        self.num_far = 0
+        """Where there is one video only, which then is `alone`, it may use several threads.
+
+        Raises:
+            UsageError: what is asked of the words is not what the model can do.
+        """
+        self.num_far = self.num_short = 0
+        self._settings = settled(how.words, captioner.settings)
         self._alone = alone
         self._captioner = captioner
         self._how = how
@@ -105,7 +123,7 @@ class CaptionVideos:
             "weights": weights_digest(captioner.model.state_dict()),
             "encoder": encoder,
             "sampler": str(captioner.sampler),
-            "generation": asdict(self._generation()),
+            "generation": asdict(self._settings),
             "every": self._how.every,
             "scenes": self._how.scenes,
             **named,
@@ -129,54 +147,51 @@ class CaptionVideos:
         return Prepared(source, cutter, chunks)
 
     def work(self, prepared: list[Prepared]) -> list[Made | InputError]:
-        """What is learnt from each video; all their segments are captioned together."""
-        clips: list[list[Clip] | InputError] = []
-        for each in prepared:
-            try:
-                clips.append(self._clips(each))
-            except InputError as error:
-                clips.append(error)
-            for warning in each.chunks.warnings:
-                self._reporter.warn(f"{each.source.id}: {warning}")
+        """What is learnt from each video; all their frames and all their segments share batches."""
+        clips = self._clips(prepared)
         good = [own for own in clips if not isinstance(own, InputError)]
         features = [clip.features for own in good for clip in own]
-        made = iter(self._captioner.generate(features, self._generation()))
+        made = iter(caption_clips(self._captioner, features, self._settings))
         results: list[Made | InputError] = []
         for each, own in zip(prepared, clips, strict=True):
             if isinstance(own, InputError):
                 results.append(own)
                 continue
-            captions = [_caption(clip.segment, next(made)[0], each.source) for clip in own]
+            said = [(clip.segment, next(made)) for clip in own]
+            captions = [
+                _caption(segment, one, each.source) for segment, some in said for one in some
+            ]
             results.append(self._made(each, captions))
             self.num_far += self._is_far(own)
+            self.num_short += any(len(some) < self._settings.num_return for _, some in said)
         return results
 
-    def _generation(self) -> "GenerationSettings":
-        own = self._captioner.settings
-        beams = self._how.num_beams
-        return own if beams is None else replace(own, num_beams=beams, strategy="beam")
-
-    def _clips(self, prepared: Prepared) -> list[Clip]:
-        """Features of each segment of a video."""
-        found: list[tuple[Segment | None, list[Any], list[Any]]] = []
-        for chunk in prepared.chunks:
-            for (segment, frames), rows in zip(chunk, self._features(chunk), strict=True):
-                if not found or found[-1][0] != segment:
-                    found.append((segment, [], []))
-                found[-1][1].append(rows)
-                found[-1][2].append(frames.times)
+    def _clips(self, prepared: Sequence[Prepared]) -> "list[list[Clip] | InputError]":
+        """The clips of each video, or why it fails."""
+        batches = FullBatches(self._captioner.encoder)
+        read = [self._read(each, batches) for each in prepared]
         return [
-            Clip(segment, FrameFeatures(np.concatenate(rows), np.concatenate(times)))
-            for segment, rows, times in found
+            own if isinstance(own, InputError) else _cut(own, rows)
+            for own, rows in zip(read, batches.finish(), strict=True)
         ]
 
-    def _features(self, chunk: "Iterable[Part]") -> list[Any]:
-        """Features of each part of a chunk; all go through the encoder together."""
-        frames = [own for _, own in chunk]
-        features = self._captioner.encoder.encode_frames(
-            np.concatenate([own.pixels for own in frames])
-        )
-        return np.split(features, np.cumsum([len(own.times) for own in frames])[:-1])
+    def _read(self, prepared: Prepared, batches: FullBatches) -> list[Shown] | InputError:
+        """Send the frames of a video on; gives its segments with their times, or why it fails."""
+        shown: list[Shown] = []
+        batches.begin()
+        try:
+            for segment, frames in (part for chunk in prepared.chunks for part in chunk):
+                batches.add(frames.pixels)
+                if shown and shown[-1][0] == segment:
+                    shown[-1] = (segment, np.concatenate([shown[-1][1], frames.times]))
+                else:
+                    shown.append((segment, frames.times))
+        except InputError as error:
+            return error
+        finally:
+            for warning in prepared.chunks.warnings:
+                self._reporter.warn(f"{prepared.source.id}: {warning}")
+        return shown
 
     def _is_far(self, clips: Sequence[Clip]) -> bool:
         limit = self._captioner.threshold
@@ -207,6 +222,16 @@ def prediction(source: Source, made: Mapping[str, Any]) -> Prediction:
     )
     warnings = {"warnings": made["warnings"]} if "warnings" in made else {}
     return {**record.dump(), "model": made["model"], **warnings}
+
+
+def _cut(shown: Sequence[Shown], rows: npt.NDArray[np.float16]) -> list[Clip]:
+    """The features [T, D] of a video as clips."""
+    ends = np.cumsum([len(times) for _, times in shown])
+    parts = np.split(rows, ends[:-1])
+    return [
+        Clip(segment, FrameFeatures(part.astype(np.float32), times))
+        for (segment, times), part in zip(shown, parts, strict=True)
+    ]
 
 
 def _caption(segment: Segment | None, best: Any, source: Source) -> Caption:

@@ -34,6 +34,14 @@ def cues(record: Mapping[str, Any]) -> list[Cue]:
     return timed
 
 
+def best_cues(record: Mapping[str, Any]) -> list[Cue]:
+    """The first caption of each stretch of time, as viewers read one at a time.
+
+    Several captions of a video or segment stand best first.
+    """
+    return list({cue[:2]: cue for cue in reversed(cues(record))}.values())[::-1]
+
+
 def one_line(text: str) -> str:
     """The text with every run of white space as one blank."""
     return " ".join(text.split())
@@ -81,7 +89,8 @@ class SrtWriter:
 
     def render(self, record: Mapping[str, Any]) -> str:
         """Cues numbered from 1, each ended by an empty line."""
-        return "".join(self._cue(number, cue) for number, cue in enumerate(cues(record), start=1))
+        best = enumerate(best_cues(record), start=1)
+        return "".join(self._cue(number, cue) for number, cue in best)
 
     def _cue(self, number: int, cue: Cue) -> str:
         start = timestamp(cue.start, always_hours=True, decimal=",")
@@ -96,7 +105,7 @@ class VttWriter:
 
     def render(self, record: Mapping[str, Any]) -> str:
         """The WEBVTT line, then cues, each ended by an empty line."""
-        return "WEBVTT\n\n" + "".join(self._cue(cue) for cue in cues(record))
+        return "WEBVTT\n\n" + "".join(self._cue(cue) for cue in best_cues(record))
 
     def _cue(self, cue: Cue) -> str:
         text = _without_arrow(cue.text).replace("&", "&amp;").replace("<", "&lt;")

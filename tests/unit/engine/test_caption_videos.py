@@ -9,6 +9,7 @@ import pytest
 
 from tests.small_videos import ColourCaptioner, make_video
 from vcap.engine.caption import caption, caption_video, far_warning, lines, model_lines
+from vcap.engine.caption_words import WordSettings
 from vcap.engine.caption_work import CaptionVideos, manner
 from vcap.engine.inputs import Source, gather
 from vcap.engine.items import Summary
@@ -24,11 +25,9 @@ def run(
 ) -> tuple[Summary, dict[str, dict[str, Any]]]:
     """Caption, and collect what was said of each video."""
     said: Said = []
+    words = WordSettings(**options.pop("words", {}))
     how = manner(
-        options.pop("every", None),
-        options.pop("scenes", False),
-        options.pop("beam", None),
-        options.pop("stream", None),
+        options.pop("every", None), options.pop("scenes", False), options.pop("stream", None), words
     )
     given: Any = captioner
     summary = caption(sources, given, how, on_result=lambda *one: said.append(one), **options)
@@ -145,7 +144,7 @@ def test_a_still_is_a_video_of_one_frame(tmp_path: Path, captioner: ColourCaptio
 
 
 def test_a_width_of_the_search_is_handed_on(small_videos: Path, captioner: ColourCaptioner) -> None:
-    _, said = run(gather([str(small_videos / "0.mp4")]), captioner, beam=10)
+    _, said = run(gather([str(small_videos / "0.mp4")]), captioner, words={"beam": 10})
     assert said["0.mp4"]["captions"][0]["score"] == -0.1
 
 

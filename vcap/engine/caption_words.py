@@ -1,0 +1,172 @@
+"""What a user asks of the words, what a model makes of it, and N different captions a clip."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vcap.errors import UsageError
+from vcap.types import FrameFeatures
+
+if TYPE_CHECKING:
+    from vcap.engine.captioner import Candidate, Captioner
+    from vcap.models.generation import GenerationSettings
+
+ROUNDS = 8  # of draws, after which a clip has no more different captions
+NEXT_ROUND = 1 << 32  # added to the seed; far from the seeds that people try one after the other
+LARGEST_SEED = 1 << 63
+STRATEGIES = {  # of each setting that not every strategy has a use for
+    "beam": ("beam",),
+    "top_p": ("sample",),
+    "top_k": ("sample",),
+    "seed": ("sample",),
+    "temperature": ("beam", "sample"),
+}
+SAME = ("max_length", "min_length", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
+
+
+class WordSettings(BaseModel):
+    """How captions are worded; what is None is left to the model.
+
+    Attributes:
+        num_captions: different captions of each video or segment, best first.
+        strategy: `beam`, `greedy`, or `sample` (drawn at random, seeded).
+        beam: width of the search.
+        top_p: the likeliest words with this much probability are drawn from.
+        top_k: that many of the likeliest words are drawn from.
+        temperature: below 1 for surer words, above 1 for more variety.
+        repetition_penalty: above 1 makes words of the caption less likely again.
+        min_length: fewest tokens of a caption, its end included.
+        max_length: most tokens of a caption, its end included.
+        seed: of the draws.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_captions: int = Field(default=1, ge=1)
+    strategy: Literal["beam", "greedy", "sample"] | None = None
+    beam: int | None = Field(default=None, ge=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, gt=0)
+    repetition_penalty: float | None = Field(default=None, gt=0)
+    min_length: int | None = Field(default=None, ge=0)
+    max_length: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0, lt=LARGEST_SEED)
+
+
+OF_THE_MODEL = WordSettings()  # one caption, as the model makes it
+
+
+def check_words(words: WordSettings) -> None:
+    """See that settings agree, as far as they say so themselves, before a model is loaded.
+
+    Raises:
+        UsageError: what contradicts what.
+    """
+    strategy = _strategy(words)
+    if strategy is not None:
+        _refuse(words, strategy, f"--strategy {strategy}")
+    elif (words.min_length or 0) > (words.max_length or LARGEST_SEED):
+        _refuse(words, "sample", "")
+
+
+def settled(words: WordSettings, own: "GenerationSettings") -> "GenerationSettings":
+    """The settings of a model with what is asked in their place.
+
+    A search that nobody gave a width is as wide as there are captions to find.
+
+    Raises:
+        UsageError: what is asked contradicts itself or what the model does.
+    """
+    strategy = _strategy(words)
+    told = "the strategy of the model," if strategy is None else "--strategy"
+    strategy = strategy or own.strategy
+    _refuse(words, strategy, f"{told} {strategy}")
+    changes: dict[str, Any] = {
+        name: value for name in SAME if (value := getattr(words, name)) is not None
+    }
+    changes |= {"strategy": strategy, "num_return": words.num_captions}
+    changes["num_beams"] = words.beam or own.num_beams
+    if strategy == "beam" and words.beam is None:
+        changes["num_beams"] = max(own.num_beams, words.num_captions)
+    try:
+        return replace(own, **changes)
+    except ValueError as error:
+        raise UsageError(f"with what the model does of itself: {error}") from error
+
+
+def _strategy(words: WordSettings) -> Literal["beam", "greedy", "sample"] | None:
+    """What is asked for; a width of the search asks for a search."""
+    return words.strategy or ("beam" if words.beam else None)
+
+
+def _refuse(words: WordSettings, strategy: str, told: str) -> None:
+    """One error about all that does not go together with a strategy."""
+    useless = [
+        name
+        for name, uses in STRATEGIES.items()
+        if getattr(words, name) is not None and strategy not in uses
+    ]
+    problems = []
+    if useless:
+        problems.append(f"{told} has no use for {', '.join(map(_flag, useless))}")
+    number = words.num_captions
+    if strategy == "greedy" and number > 1:
+        problems.append(f"{told} gives one caption, not --num-captions {number}")
+    if words.beam and words.beam < number:
+        problems.append(f"--beam {words.beam} is too narrow for --num-captions {number}")
+    if (words.min_length or 0) > (words.max_length or LARGEST_SEED):
+        problems.append(f"--min-length {words.min_length} exceeds --max-length {words.max_length}")
+    if problems:
+        raise UsageError("; ".join(problems), hint=_way_out(words, strategy, useless))
+
+
+def _way_out(words: WordSettings, strategy: str, useless: Sequence[str]) -> str:
+    """Options that would make sense of what was asked."""
+    if useless:
+        return f"--strategy {STRATEGIES[useless[0]][-1]}"
+    if strategy == "greedy" and words.num_captions > 1:
+        return "--strategy beam, or --strategy sample"
+    if words.beam and words.beam < words.num_captions:
+        return f"--beam {words.num_captions}"
+    return f"--min-length {words.max_length}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def caption_clips(
+    captioner: "Captioner", clips: Sequence[FrameFeatures], settings: "GenerationSettings"
+) -> "list[list[Candidate]]":
+    """Captions of each clip, best first and no two alike; at most `num_return` of them.
+
+    One caption is the first of what the model gives. For more, all beams of a search count, so that
+    the first is still that one; where draws gave a caption twice, it is drawn again.
+    """
+    wanted = settings.num_return
+    if wanted == 1:
+        return [each[:1] for each in captioner.generate(clips, settings)]
+    ask = settings
+    if settings.strategy == "beam":
+        ask = replace(settings, num_return=settings.num_beams)
+    found = [_different(each) for each in captioner.generate(clips, ask)]
+    for number in range(1, ROUNDS):
+        short = [place for place, each in enumerate(found) if len(each) < wanted]
+        if settings.strategy != "sample" or not short:
+            break
+        seed = (settings.seed + number * NEXT_ROUND) % LARGEST_SEED
+        more = captioner.generate([clips[place] for place in short], replace(ask, seed=seed))
+        for place, each in zip(short, more, strict=True):
+            found[place] = _different([*found[place], *each])
+    return [each[:wanted] for each in found]
+
+
+def _different(candidates: "Sequence[Candidate]") -> "list[Candidate]":
+    """Best first, each text once; blanks make no difference."""
+    found: dict[str, Candidate] = {}
+    for each in sorted(candidates, key=lambda one: -one.score):
+        found.setdefault(" ".join(each.text.split()), each)
+    return list(found.values())
