@@ -26,7 +26,7 @@ _AMP = "(?:&|&amp;)"
 _WORD = rf"{_L}{_LD}*(?:[.!?]{_L}{_LD}*)*"
 _NUMBER = rf"(?:{_D}*(?:[.:,\u00ad\u066b\u066c]{_D}+)+|{_D}+)"
 _THING = rf"(?:[dDoOlL]{_QQ}{_AD})?{_AD}+"
-_COMPOUND = rf"{_THING}(?:[-_]{_THING})*"
+_COMPOUND = rf"{_THING}(?:[-_\u058a\u2010\u2011]{_THING})*"
 _HYPHENED = r"[A-Za-z0-9][A-Za-z0-9.,\u00ad]*(?:-(?:[A-Za-z](?:\.[A-Za-z])+\.|[A-Za-z0-9\u00ad]+))+"
 _STARTERS = (
     "a about according additionally after an as at but cannot earlier gonna gotta he her here "
@@ -42,7 +42,7 @@ _CLOSED = (
 _CLOSED_CAPITAL = "az ark del ill la mass miss ore pa tex wash"
 _TITLE = (
     "adj adm adv alex assoc asst atty ave brig capt cf cie cmdr comdr col cpl dept det drs? elec "
-    "ens ft gen govs? hon insp invt lieut lt maj messrs mfg mlle mme mrs? ms msgr mt mtg natl pfc "
+    "ens ft gen govs? hon insp invt jos lieut lt maj messrs mlle mme mrs? ms msgr mt natl pfc "
     "ph pres profs? pvt reps? rev sens? sfc sgt spc ste? supt treas vs wm"
 )
 _COUNTED = "art ca figs? nos? op pp prop"
@@ -186,7 +186,7 @@ _ABBREVIATIONS = [
     ),
     _rule(
         LETTER,
-        rf"(?:(?i:{_choice(_TITLE)})|J(?:os|OS)|[A-Za-z](?:\.[A-Za-z])*|(?:Canada|Sino|Korean|EU|Japan|non)-U\.S|U\.S\.-U\.K)\.",
+        rf"(?:(?i:{_choice(_TITLE)})|[Mm][ft]g|[A-Za-z](?:\.[A-Za-z])*|(?:Canada|Sino|Korean|EU|Japan|non)-U\.S|U\.S\.-U\.K)\.",
     ),
     _rule(LETTER, rf"{_CLOSING}\."),
     _rule(ANY, rf"{_WORD}\.(?P<then>[,;:])"),
@@ -251,4 +251,4 @@ RULES = [
     *_PUNCTUATION,
 ]
 
-SHORTENED = f"(?i:{_choice(f'{_CLOSED} {_CLOSED_CAPITAL} {_TITLE} {_COUNTED} jos')}|p?pt[ye]s?)"
+SHORTENED = f"(?i:{_choice(f'{_CLOSED} {_CLOSED_CAPITAL} {_TITLE} {_COUNTED} m[ft]g')}|p?pt[ye]s?)"
