@@ -40,7 +40,7 @@ OPTIONS = ("-", "-", "-stdio", "-l", "en", "-norm")
 SILENCE_SECONDS = 600.0  # the start takes seconds, an answer milliseconds
 CHUNK_BYTES = 1 << 16
 MOST = 4  # processes at a time; each takes some hundred MB
-LEAST_LINES = 2000  # a process for fewer costs more than it saves
+LEAST_WORK = 1000  # references to align; a process for fewer costs more than it saves
 ONE_LINE = dict.fromkeys(map(ord, "\n\r"), " ")
 
 
@@ -213,8 +213,7 @@ class Meteor:
         assert self._started is not None
         self._started.result()
         self._provide()
-        lines = [score_line(*pair) for pair in cleaned]
-        return np.concatenate([*self._answers(lines), np.zeros((0, NUM_STATISTICS))])
+        return np.concatenate([*self._answers(cleaned), np.zeros((0, NUM_STATISTICS))])
 
     def close(self, cancel: bool = False) -> None:
         """End the program; with `cancel`, also what is still to be kept for later runs."""
@@ -230,15 +229,22 @@ class Meteor:
         while self._processes:
             self._processes.pop().close()
 
-    def _answers(self, lines: Sequence[str]) -> list[npt.NDArray[np.float64]]:
-        """The numbers of the lines in parts, each from a process of its own."""
-        num_parts = 1 if self._full_table else min(num_cores(), len(lines) // LEAST_LINES, MOST)
-        while len(self._processes) < num_parts:
-            self._processes.append(MeteorProcess(self._java, self._table))
-        size = -(-len(lines) // max(num_parts, 1)) or 1
+    def _answers(self, pairs: Sequence[Pair]) -> list[npt.NDArray[np.float64]]:
+        """The numbers of the pairs in parts, each from a process of its own."""
+        self._start_for(sum(len(references) for _, references in pairs))
+        lines = [score_line(candidate, references) for candidate, references in pairs]
+        size = max(-(-len(lines) // len(self._processes)), 1)
+        if len(lines) < LEAST_WORK // 10:  # not worth the threads
+            size = max(len(lines), 1)
         parts = [lines[begin : begin + size] for begin in range(0, len(lines), size)]
         used = self._processes[: len(parts)]
         return [*self._threads.map(MeteorProcess.statistics, used, parts)]
+
+    def _start_for(self, work: int) -> None:
+        """Start more processes where so many references to align are worth them."""
+        most = 1 if self._full_table else min(num_cores(), MOST)
+        while len(self._processes) < min(most, work // LEAST_WORK):
+            self._processes.append(MeteorProcess(self._java, self._table))
 
     def _provide(self) -> None:
         """See that a process runs whose table is good for the wanted sentences."""
@@ -253,6 +259,7 @@ class Meteor:
                 self._known = merged_hashes(self._known, hashes)
                 self._restart(*self._filtered())
         self._covered.update(new)
+        self._start_for(len(new))
 
     def _restart(self, table: bytes, num_entries: int) -> None:
         """Start with this table, unless what runs has the same."""

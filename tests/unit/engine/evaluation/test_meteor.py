@@ -172,7 +172,7 @@ def test_the_whole_table_is_given_where_asked(tmp_path: Path, table: Path) -> No
 def test_many_questions_are_shared_and_answered_in_order(
     scoring: Meteor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meteor, "LEAST_LINES", 10)
+    monkeypatch.setattr(meteor, "LEAST_WORK", 10)
     monkeypatch.setattr(meteor, "num_cores", lambda: 3)
     pairs = [pair("word " * number, "reference") for number in range(35)]
     rows = scoring.statistics(pairs)
@@ -180,6 +180,27 @@ def test_many_questions_are_shared_and_answered_in_order(
     assert len(set(rows[:, PROCESS_ID])) == len(starts(tmp_path)) == 3
     assert scoring.statistics(pairs[:5])[:, CANDIDATE_WORDS].tolist() == [*range(5)]
     assert len(starts(tmp_path)) == 3
+
+
+def test_many_expected_sentences_start_processes_early(
+    scoring: Meteor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meteor, "LEAST_WORK", 10)
+    monkeypatch.setattr(meteor, "num_cores", lambda: 2)
+    scoring.expect(f"sentence {number}" for number in range(50))
+    scoring.statistics([pair("sentence 1", "sentence 2")])
+    assert len(scoring._processes) == 2
+
+
+def test_the_whole_table_is_read_by_one_process_only(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meteor, "LEAST_WORK", 1)
+    running = Meteor(fake_java(tmp_path, "scoring"), True, tmp_path / "cache", Silent())
+    rows = running.statistics([pair("word " * number, "reference") for number in range(30)])
+    running.close()
+    assert rows[:, CANDIDATE_WORDS].tolist() == [*range(30)]
+    assert len(starts(tmp_path)) == 1
 
 
 def test_a_later_run_reads_the_index_and_not_the_table(
