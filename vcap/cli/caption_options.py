@@ -1,5 +1,6 @@
 """The options that only `vcap caption` has: what is captioned, and how it is put into words."""
 
+from math import inf
 from typing import Annotated, Any, Literal
 
 import typer
@@ -19,6 +20,12 @@ def _list_models(wanted: bool) -> None:
 
         typer.echo("\n".join(model_lines()))
         raise typer.Exit
+
+
+def _above_zero(value: float | None) -> float | None:
+    if value is not None and not 0 < value < inf:
+        raise typer.BadParameter(f"{value:g} is not a number above 0.")
+    return value
 
 
 Model = Annotated[
@@ -72,8 +79,8 @@ TopP = Annotated[
     _option(
         "--top-p",
         metavar="P",
-        min=0,
         max=1,
+        callback=_above_zero,
         help="sample: draw from the likeliest words that make up P.",
         panel=WORDS,
     ),
@@ -89,7 +96,7 @@ Temperature = Annotated[
     _option(
         "--temperature",
         metavar="T",
-        min=0,
+        callback=_above_zero,
         help="Below 1: surer words; above: more variety.",
         panel=WORDS,
     ),
@@ -99,7 +106,7 @@ RepetitionPenalty = Annotated[
     _option(
         "--repetition-penalty",
         metavar="X",
-        min=0,
+        callback=_above_zero,
         help="Above 1: words are less likely to come again.",
         panel=WORDS,
     ),

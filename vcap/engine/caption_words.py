@@ -66,10 +66,8 @@ def check_words(words: WordSettings) -> None:
         UsageError: what contradicts what.
     """
     strategy = _strategy(words)
-    if strategy is not None:
-        _refuse(words, strategy, f"--strategy {strategy}")
-    elif (words.min_length or 0) > (words.max_length or LARGEST_SEED):
-        _refuse(words, "sample", "")
+    lengths = (words.min_length or 0, words.max_length or LARGEST_SEED)
+    _refuse(words, strategy or "sample", f"--strategy {strategy}", lengths)
 
 
 def settled(words: WordSettings, own: "GenerationSettings") -> "GenerationSettings":
@@ -80,21 +78,19 @@ def settled(words: WordSettings, own: "GenerationSettings") -> "GenerationSettin
     Raises:
         UsageError: what is asked contradicts itself or what the model does.
     """
-    strategy = _strategy(words)
-    told = "the strategy of the model," if strategy is None else "--strategy"
-    strategy = strategy or own.strategy
-    _refuse(words, strategy, f"{told} {strategy}")
+    asked = _strategy(words)
+    strategy = asked or own.strategy
+    told = f"--strategy {asked}" if asked else f"the model's own strategy, {strategy},"
     changes: dict[str, Any] = {
         name: value for name in SAME if (value := getattr(words, name)) is not None
     }
-    changes |= {"strategy": strategy, "num_return": words.num_captions}
-    changes["num_beams"] = words.beam or own.num_beams
-    if strategy == "beam" and words.beam is None:
-        changes["num_beams"] = max(own.num_beams, words.num_captions)
-    try:
-        return replace(own, **changes)
-    except ValueError as error:
-        raise UsageError(f"with what the model does of itself: {error}") from error
+    shortest = changes.get("min_length", own.min_length)
+    _refuse(words, strategy, told, (shortest, changes.get("max_length", own.max_length)))
+    width = words.beam or own.num_beams
+    if strategy == "beam":
+        width = max(width, words.num_captions)
+    changes |= {"strategy": strategy, "num_beams": width, "num_return": words.num_captions}
+    return replace(own, **changes)
 
 
 def _strategy(words: WordSettings) -> Literal["beam", "greedy", "sample"] | None:
@@ -102,36 +98,30 @@ def _strategy(words: WordSettings) -> Literal["beam", "greedy", "sample"] | None
     return words.strategy or ("beam" if words.beam else None)
 
 
-def _refuse(words: WordSettings, strategy: str, told: str) -> None:
-    """One error about all that does not go together with a strategy."""
+def _refuse(words: WordSettings, strategy: str, told: str, lengths: tuple[int, int]) -> None:
+    """One error about all that does not go together; `lengths` are the least and the most."""
+    problems, ways_out = [], []
     useless = [
         name
         for name, uses in STRATEGIES.items()
         if getattr(words, name) is not None and strategy not in uses
     ]
-    problems = []
     if useless:
         problems.append(f"{told} has no use for {', '.join(map(_flag, useless))}")
+        ways_out.append(f"--strategy {STRATEGIES[useless[0]][-1]}")
     number = words.num_captions
     if strategy == "greedy" and number > 1:
         problems.append(f"{told} gives one caption, not --num-captions {number}")
+        ways_out.append("--strategy beam")
     if words.beam and words.beam < number:
         problems.append(f"--beam {words.beam} is too narrow for --num-captions {number}")
-    if (words.min_length or 0) > (words.max_length or LARGEST_SEED):
-        problems.append(f"--min-length {words.min_length} exceeds --max-length {words.max_length}")
+        ways_out.append(f"--beam {number}")
+    if lengths[0] > lengths[1]:
+        least, most = lengths
+        problems.append(f"no caption has --min-length {least} tokens but --max-length {most}")
+        ways_out.append(f"--min-length {most} --max-length {least}")
     if problems:
-        raise UsageError("; ".join(problems), hint=_way_out(words, strategy, useless))
-
-
-def _way_out(words: WordSettings, strategy: str, useless: Sequence[str]) -> str:
-    """Options that would make sense of what was asked."""
-    if useless:
-        return f"--strategy {STRATEGIES[useless[0]][-1]}"
-    if strategy == "greedy" and words.num_captions > 1:
-        return "--strategy beam, or --strategy sample"
-    if words.beam and words.beam < words.num_captions:
-        return f"--beam {words.num_captions}"
-    return f"--min-length {words.max_length}"
+        raise UsageError("; ".join(problems), hint=ways_out[0])
 
 
 def _flag(name: str) -> str:
