@@ -10,6 +10,8 @@ DROPPED = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", *".?!,:-;", "--", "..."]
 )
 
+NEXT_LENGTH = 80  # of the caption that follows, more than any rule looks at
+
 _BREAKS = str.maketrans("\n\r\u2028\u2029", "    ")
 _PLAIN = re.compile(r"[ \t\u00a0\u2000-\u200a\u3000\x0b\x0c]+|[A-Za-z]+(?=,? )")
 _EASY = re.compile(
@@ -27,8 +29,9 @@ _STARTING = {
 def tokenize_python(captions: Sequence[str]) -> list[str]:
     """Each caption as the tokens of PTB 3.4.1, lower case, without punctuation, joined by blanks.
 
-    A caption is read as if an empty line followed it, so that neighbours change nothing. Line
-    breaks of any kind count as blanks.
+    What follows a caption decides whether one that ends in `vitamin C.` keeps that full stop. In
+    the original that is whichever caption comes next; here it is the caption once more, so that
+    neighbours change nothing. Line breaks of any kind count as blanks.
     """
     return [" ".join(_tokens(caption)) for caption in captions]
 
@@ -49,7 +52,7 @@ def _tokens(caption: str) -> list[str]:
         tokens = text.lower().replace(",", " ").replace(".", " ").split()
         if _CUT.isdisjoint(tokens):
             return tokens
-    text, end = text + "\n\n", len(text)
+    text, end = f"{text}\n{text[:NEXT_LENGTH]}\n\n", len(text)
     found: list[str] = []
     place = 0
     while place < end:

@@ -59,6 +59,11 @@ def test_a_text_has_the_tokens_of_the_java_tokenizer(text: str) -> None:
     assert found == TOKENS[text]
 
 
+def test_the_last_full_stop_is_judged_as_if_the_caption_followed_itself() -> None:
+    assert tokenize_python(["The man has vitamin C."]) == ["the man has vitamin c"]
+    assert tokenize_python(["the man has vitamin C."]) == ["the man has vitamin c."]
+
+
 def test_no_captions_give_no_tokens() -> None:
     assert tokenize_python([]) == []
 
