@@ -54,7 +54,7 @@ def parse_lines(
             if earlier != number:
                 raise ValueError(f"id: {record.id!r} is also the id of line {earlier}")
         except (ValueError, RecursionError) as error:  # what json and pydantic raise
-            wrong.extend(f"{name}:{number}: {message}" for message in _messages(error))
+            wrong.extend(f"{name}:{number}: {message}" for message in complaints(error))
             continue
         records.append(record)
     if wrong:
@@ -76,8 +76,8 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number that JSON knows")
 
 
-def _messages(error: Exception) -> list[str]:
-    """One message a field, each beginning with its name."""
+def complaints(error: Exception) -> list[str]:
+    """What a wrong entry is refused for: one message a field, each beginning with its name."""
     if isinstance(error, ValidationError):
         fields: dict[str, list[str]] = {}
         for part in error.errors(include_url=False, include_input=False):

@@ -14,6 +14,7 @@ def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value  # a whole number stays one
 
 
+SPLITS = {"validate": "val", "validation": "val", "training": "train", "testing": "test"}  # theirs
 Number = Annotated[float, WrapValidator(_as_given)]
 Times = Annotated[list[Number], Field(min_length=2, max_length=2)]
 

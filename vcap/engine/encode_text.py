@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from vcap.data.manifest import parse_lines, read_manifest
+from vcap.data.annotations import read_records
+from vcap.data.manifest import parse_lines
 from vcap.data.records import Record
 from vcap.engine.encode import (
     EncodeSettings,
@@ -41,7 +42,7 @@ def gather_texts(arguments: Sequence[str], *, stdin: TextIO | None = None) -> li
     items: list[Item] = []
     for word in arguments:
         if Path(word).suffix.lower() in MANIFEST_SUFFIXES:
-            items += _from_records(read_manifest(Path(word), need_source=False))
+            items += _from_records(read_records(Path(word), need_source=False))
         elif word == STDIN:
             items += _from_lines(list(stdin or ()), STDIN)
         else:

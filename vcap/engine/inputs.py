@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
-from vcap.data.manifest import parse_lines, read_manifest, resolve_path
+from vcap.data.annotations import DOCUMENT, read_records
+from vcap.data.manifest import parse_lines, resolve_path
 from vcap.data.records import Record
 from vcap.engine import sample
 from vcap.engine.fingerprint import file_identity
@@ -25,7 +26,7 @@ VIDEO_SUFFIXES = frozenset({
 IMAGE_SUFFIXES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 # fmt: on
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-MANIFEST_SUFFIXES = frozenset({".jsonl", ".ndjson"})
+MANIFEST_SUFFIXES = frozenset({".jsonl", ".ndjson", DOCUMENT})
 STDIN = "-"
 FRAME_DIGITS = 6  # in the names of frames that `vcap extract` writes
 
@@ -99,7 +100,7 @@ def _sources(word: str, stdin: TextIO | None) -> list[Source]:
     if path.is_dir():
         return _from_folder(path)
     if path.suffix.lower() in MANIFEST_SUFFIXES:
-        return _from_records(read_manifest(path), path.parent, word)
+        return _from_records(read_records(path), path.parent, word)
     return [_from_file(word, path.name)]
 
 

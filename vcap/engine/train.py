@@ -17,7 +17,7 @@ from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run, choose_device, open_run, seed_everything
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import dump_yaml, load_settings, parse_yaml
-from vcap.errors import ConfigError, OutputError, UsageError
+from vcap.errors import ConfigError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from vcap.engine.training_data import Splits
@@ -166,6 +166,13 @@ def _encoded(settings: TrainConfig, splits: "Splits", run: Run) -> TrainConfig:
     from vcap.engine.inputs import Source
 
     store = run.folder / "features"
+    absent = [one.record.id for one in splits.everything if one.record.path is None]
+    if absent:
+        raise InputError(
+            f"{len(absent)} of {len(splits.everything)} records have no video here, such as "
+            f"{absent[0]}",
+            hint=f"vcap train {settings.method} --features STORE, with the same options",
+        )
     sources = [
         Source(one.record.id, one.path, one.segment, one.record) for one in splits.everything
     ]

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vcap.data.annotations import read_records
 from vcap.data.collate import pad_features, pad_tokens
-from vcap.data.manifest import read_manifest, resolve_path
+from vcap.data.manifest import resolve_path
 from vcap.data.records import Record
 from vcap.engine.files import ensure_folder, replacing
 from vcap.engine.fingerprint import differences, digest
@@ -34,10 +35,19 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Example:
-    """A record with the absolute path of its video."""
+    """A record, and the absolute folder that its path is below."""
 
     record: Record
-    path: Path
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the video lies; absolute.
+
+        Raises:
+            AnnotationError: the record has an url only.
+        """
+        return resolve_path(self.record, self.folder)
 
     @property
     def segment(self) -> Segment | None:
@@ -70,7 +80,7 @@ class Splits:
 
 
 def load_splits(settings: DataSettings) -> Splits:
-    """Read the manifests and deal their records to train, val and test.
+    """Read manifests and annotation files and deal their records to train, val and test.
 
     Raises:
         AnnotationError: a manifest is wrong, or nothing in it is for training.
@@ -115,8 +125,8 @@ def _read(paths: Iterable[str]) -> list[Example]:
     examples = []
     for name in paths:
         manifest = Path(name)
-        for record in read_manifest(manifest):
-            examples.append(Example(record, resolve_path(record, manifest.parent.absolute())))
+        folder = manifest.parent.absolute()
+        examples += [Example(record, folder) for record in read_records(manifest)]
     return examples
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vcap.data.records import SPLITS
 from vcap.engine.evaluation.inputs import Given, records_in, usable_records
 from vcap.engine.evaluation.problems import Problems, duration_of, text_of
-from vcap.engine.evaluation.sentences import SPLITS
 from vcap.errors import AnnotationError, UsageError
 from vcap.types import Event, Segment
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vcap.data.msrvtt import is_msrvtt
+from vcap.data.records import SPLITS
 from vcap.engine.evaluation.inputs import Given, records_in, usable_records
 from vcap.engine.evaluation.problems import Problems
 from vcap.errors import AnnotationError, UsageError
 
 ID_KEYS = ("image_id", "video_id", "videoID", "clip_id", "id", "video", "image", "imgid")
 TEXT_KEYS = ("caption", "captions", "enCap", "description", "sentence", "text", "raw")
-SPLITS = {"validate": "val", "validation": "val", "training": "train", "testing": "test"}
 COCO_FILE = re.compile(r"(?:.*/)?COCO_\w+_0*(\d+)\.\w+")
 TABLE_HEAD = re.compile(r"[\w ]+([,;])")
 WANTED = "want records, COCO results or annotations, or {id: caption}"
@@ -98,7 +99,7 @@ def _record_line(name: str, record: Mapping[str, Any]) -> Line:
 def _of_mapping(value: Mapping[str, Any], given: Given, problems: Problems) -> Iterator[Line]:
     if isinstance(value.get("annotations"), list):  # COCO
         yield from _entries(value["annotations"], given, problems)
-    elif isinstance(value.get("sentences"), list) and "videos" in value:  # MSR-VTT
+    elif is_msrvtt(value):
         splits = {v.get("video_id"): _split(v) for v in value["videos"] if isinstance(v, Mapping)}
         yield from _entries(value["sentences"], given, problems, splits.get)
     elif isinstance(value.get("images"), list):  # Karpathy

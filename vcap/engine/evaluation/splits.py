@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vcap.data.records import SPLITS
 from vcap.engine.evaluation.inputs import records_in
-from vcap.engine.evaluation.sentences import SPLITS
 from vcap.errors import UsageError
 
 
