@@ -72,6 +72,7 @@ class ColourCaptioner:
         self.model = self
         self.batch_size = 16
         self.calls: list[int] = []
+        self.asked: list[Any] = []
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, for the digest."""
@@ -83,6 +84,7 @@ class ColourCaptioner:
         means = [clip.features[:, :3].mean(axis=0) for clip in clips]
         texts = [" ".join(str(round(100 * float(part))) for part in mean) for mean in means]
         settings = settings or self.settings
+        self.asked.append(settings)
         ends = [f" {'again ' * number}".rstrip() for number in range(settings.num_return)]
         if settings.strategy == "sample":
             ends = [f" {settings.seed >> 32} {number // 2}" for number in range(len(ends))]

@@ -64,6 +64,74 @@ def test_json_has_a_prediction_a_video_that_a_pipe_can_read(
     assert json.loads(again.stdout)["captions"] == prediction["captions"]
 
 
+def test_several_captions_are_printed_one_a_line_best_first(
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path
+) -> None:
+    result = vcap("caption", small_videos / "0.mp4", "--num-captions", 3)
+    first, second, third = result.stdout.splitlines()
+    assert (second, third) == (f"{first} again", f"{first} again again")
+    cut = vcap("caption", small_videos / "0.mp4", "--num-captions", 2, "--every", "2s")
+    heads = [line.partition("] ")[0] for line in cut.stdout.splitlines()]
+    assert heads == ["[00:00.000 --> 00:02.000"] * 2 + ["[00:02.000 --> 00:03.000"] * 2
+
+
+def test_several_captions_are_in_every_output_with_their_scores(
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path, tmp_path: Path
+) -> None:
+    asked = ("caption", small_videos / "0.mp4", "--num-captions", 3)
+    printed = json.loads(vcap(*asked, "--json", "-q").stdout)["captions"]
+    assert [set(each) for each in printed] == [{"text", "score"}] * 3
+    scores = [each["score"] for each in printed]
+    assert scores == sorted(scores, reverse=True)
+    assert vcap(*asked, "-f", "all", "-o", tmp_path).exit_code == 0
+    assert json.loads((tmp_path / "0.json").read_text())["captions"] == printed
+    assert rows(tmp_path / "captions.jsonl")[0]["captions"] == printed
+    texts = [each["text"] for each in printed]
+    assert (tmp_path / "0.txt").read_text().splitlines() == texts
+    assert [line.split("\t")[2] for line in (tmp_path / "0.tsv").read_text().splitlines()[1:]] == (
+        texts
+    )
+    for kind in ("srt", "vtt"):
+        shown = (tmp_path / f"0.{kind}").read_text()
+        assert shown.count("-->") == 1
+        assert f"\n{texts[0]}\n" in shown
+
+
+def test_asking_for_more_captions_does_the_videos_again(
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path, tmp_path: Path
+) -> None:
+    asked = ("caption", small_videos / "0.mp4", "-f", "txt", "-o", tmp_path)
+    assert vcap(*asked).exit_code == 0
+    assert "1 done" in vcap(*asked, "--num-captions", 2).stderr
+    assert len((tmp_path / "0.txt").read_text().splitlines()) == 2
+    assert "nothing to do" in vcap(*asked, "--num-captions", 2).stderr
+
+
+def test_words_may_be_set_in_the_environment_and_flags_are_stronger(
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCAP_SET__caption__num_captions", "2")
+    monkeypatch.setenv("VCAP_SET__caption__strategy", "sample")
+    monkeypatch.setenv("VCAP_SET__caption__top_p", "0.9")
+    shown = json.loads(vcap("caption", small_videos, "-n", "--json", "--top-p", "0.5").stdout)
+    assert (shown["num_captions"], shown["strategy"], shown["top_p"]) == (2, "sample", 0.5)
+    assert len(vcap("caption", small_videos / "0.mp4").stdout.splitlines()) == 2
+    refused = vcap("caption", small_videos, "--strategy", "beam")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--strategy beam has no use for --top-p" in refused.stderr
+
+
+def test_every_way_of_wording_reaches_the_model(
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path
+) -> None:
+    words = {"strategy": "sample", "top_p": 0.8, "top_k": 7, "temperature": 1.5, "seed": 3}
+    words |= {"repetition_penalty": 1.2, "min_length": 2, "max_length": 9}
+    flags = [part for key, value in words.items() for part in (f"--{key.replace('_', '-')}", value)]
+    assert vcap("caption", small_videos / "0.mp4", *flags).exit_code == 0
+    [asked] = captioner.asked
+    assert {key: getattr(asked, key) for key in words} == words
+
+
 def test_files_are_written_as_whisper_names_them_and_stdout_stays_empty(
     vcap: Any, captioner: ColourCaptioner, small_videos: Path, tmp_path: Path
 ) -> None:
@@ -144,14 +212,25 @@ def test_one_bad_video_ends_with_3_and_the_others_are_captioned(
         (["--beside"], "format"),
         (["--beam", 0], "beam"),
         (["--retry-failed"], "--retry-failed needs a format"),
+        (["--num-captions", 0], "--num-captions"),
+        (["--strategy", "best"], "--strategy"),
+        (["--top-p", 0], "'--top-p': 0 is not a number above 0"),
+        (["--top-p", 1.5], "--top-p"),
+        (["--temperature", "nan"], "'--temperature': nan is not a number above 0"),
+        (["--strategy", "greedy", "--top-k", 3], "--strategy greedy has no use for --top-k"),
+        (["--strategy", "greedy", "--top-k", 3, "-n"], "--strategy greedy has no use for --top-k"),
+        (["--beam", 2, "--num-captions", 3], "--beam 2 is too narrow for --num-captions 3"),
+        (["--top-k", 3], "the model's own strategy, beam, has no use for --top-k"),
     ],
 )
 def test_wrong_usage_ends_with_2(
-    vcap: Any, small_videos: Path, flags: list[Any], told: str
+    vcap: Any, captioner: ColourCaptioner, small_videos: Path, flags: list[Any], told: str
 ) -> None:
     result = vcap("caption", small_videos, *flags)
     assert (result.exit_code, result.stdout) == (2, "")
     assert told in result.stderr
+    assert result.stderr.count("error: ") == 1
+    assert captioner.calls == []
 
 
 def test_a_model_that_does_not_exist_is_named_with_the_nearest(
@@ -188,6 +267,23 @@ def test_a_real_model_folder_captions_and_is_named_in_the_prediction(
     assert all(len(one["captions"]) == 3 for one in predictions)
     assert predictions[0]["model"] == str(model_folder)
     assert predictions[0]["captions"][0]["score"] < 0
+
+
+def test_a_real_model_gives_as_many_different_captions_as_asked(
+    vcap: Any, model_folder: Path, small_videos: Path
+) -> None:
+    asked = ("caption", small_videos, "--model", model_folder, "--json", "-q", "--every", "2s")
+    for words in (["--num-captions", 4], ["--num-captions", 4, "--strategy", "sample"]):
+        result = vcap(*asked, *words)
+        assert result.exit_code == 0, result.stderr
+        assert "fewer than" not in result.stderr
+        for prediction in map(json.loads, result.stdout.splitlines()):
+            said = [(one["start"], one["text"], one["score"]) for one in prediction["captions"]]
+            assert [start for start, _, _ in said] == [0.0] * 4 + [2.0] * 4
+            for some in (said[:4], said[4:]):
+                assert len({text for _, text, _ in some}) == 4
+                assert some == sorted(some, key=lambda one: -one[2])
+        assert vcap(*asked, *words).stdout == result.stdout
 
 
 def test_the_python_face_gives_what_the_command_prints(

@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 
 from tests.small_videos import ColourCaptioner, make_video
-from vcap.engine.caption import caption, caption_video, far_warning, lines, model_lines
+from vcap.engine.caption import (
+    caption,
+    caption_video,
+    far_warning,
+    lines,
+    model_lines,
+    short_warning,
+)
 from vcap.engine.caption_words import WordSettings
-from vcap.engine.caption_work import CaptionVideos, manner
+from vcap.engine.caption_work import CaptionVideos, Prepared, manner
 from vcap.engine.inputs import Source, gather
 from vcap.engine.items import Summary
 from vcap.engine.reporter import Silent
-from vcap.errors import UsageError, VideoError
+from vcap.errors import ConfigError, UsageError, VideoError
 from vcap.video.write import write_mp4
 
 Said = list[tuple[str, dict[str, Any]]]
@@ -146,6 +153,87 @@ def test_a_still_is_a_video_of_one_frame(tmp_path: Path, captioner: ColourCaptio
 def test_a_width_of_the_search_is_handed_on(small_videos: Path, captioner: ColourCaptioner) -> None:
     _, said = run(gather([str(small_videos / "0.mp4")]), captioner, words={"beam": 10})
     assert said["0.mp4"]["captions"][0]["score"] == -0.1
+
+
+def test_every_segment_gets_several_captions_that_stand_together(
+    small_videos: Path, captioner: ColourCaptioner
+) -> None:
+    words = {"num_captions": 3}
+    _, said = run(gather([str(small_videos)]), captioner, every="1s", words=words)
+    for one in said.values():
+        starts = [each["start"] for each in one["captions"]]
+        assert starts == [0.0] * 3 + [1.0] * 3 + [2.0] * 3
+        scores = [each["score"] for each in one["captions"][:3]]
+        assert scores == sorted(scores, reverse=True)
+        assert len({each["text"] for each in one["captions"][:3]}) == 3
+    assert captioner.calls == [21]
+
+
+def test_what_is_drawn_twice_is_drawn_again_for_all_videos_together(
+    small_videos: Path, captioner: ColourCaptioner
+) -> None:
+    words = {"num_captions": 4, "strategy": "sample"}
+    summary, said = run(gather([str(small_videos)]), captioner, words=words)
+    assert captioner.calls == [7, 7]  # each call draws every caption twice
+    assert all(len({each["text"] for each in one["captions"]}) == 4 for one in said.values())
+    assert summary.warnings == []
+
+
+def test_a_model_with_less_to_say_gives_that_and_it_is_told_once(small_videos: Path) -> None:
+    class Terse(ColourCaptioner):
+        def generate(self, clips: Any, settings: Any = None) -> Any:
+            return [each[:1] for each in super().generate(clips, settings)]
+
+    reporter = Silent()
+    words = {"num_captions": 2}
+    summary, said = run(gather([str(small_videos)]), Terse(), words=words, reporter=reporter)
+    assert all(len(one["captions"]) == 1 for one in said.values())
+    assert len(summary.warnings) == 1
+    assert summary.warnings[0].startswith("7 videos have fewer than 2 different captions")
+    assert short_warning(1, 5).startswith("1 video has fewer than 5")
+
+
+def test_in_python_words_are_asked_for_by_name(
+    small_videos: Path, captioner: ColourCaptioner
+) -> None:
+    model: Any = captioner
+    video = small_videos / "0.mp4"
+    assert len(caption_video(model, video, num_captions=2)) == 2
+    with pytest.raises(ConfigError, match=r"unknown setting num_caption; .* num_captions\?"):
+        caption_video(model, video, num_caption=2)
+    with pytest.raises(UsageError, match="--strategy greedy gives one caption"):
+        caption_video(model, video, num_captions=2, strategy="greedy")
+
+
+def test_frames_of_many_videos_and_segments_fill_the_encoders_batches(
+    small_videos: Path, captioner: ColourCaptioner
+) -> None:
+    run(gather([str(small_videos)]), captioner, every="1s")
+    num_frames = 7 * 3 * 4
+    assert captioner.encoder.num_calls <= 1 + num_frames // captioner.encoder.batch_size
+
+
+def test_a_video_that_fails_half_way_leaves_the_frames_of_the_others_in_place(
+    small_videos: Path, captioner: ColourCaptioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = gather([str(small_videos)])
+    _, whole = run(sources, captioner)
+    prepare = CaptionVideos.prepare
+
+    def broken_later(self: CaptionVideos, source: Source) -> Prepared:
+        prepared = prepare(self, source)
+        if source.id == "3.mp4":
+            prepared.chunks.rest = failing()
+        return prepared
+
+    def failing() -> Any:
+        raise VideoError("damaged")
+        yield
+
+    monkeypatch.setattr(CaptionVideos, "prepare", broken_later)
+    summary, said = run(sources, ColourCaptioner())
+    assert [failure.key for failure in summary.failed] == ["3.mp4"]
+    assert said == {key: one for key, one in whole.items() if key != "3.mp4"}
 
 
 def test_one_bad_video_in_a_hundred_costs_one_entry(

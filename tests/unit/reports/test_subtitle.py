@@ -110,6 +110,33 @@ def test_vtt_escapes_what_a_browser_would_read_as_markup() -> None:
     assert "a &lt;b> &amp; c" in render("vtt", captions=[{"text": "a <b> & c"}])
 
 
+SEVERAL = [
+    {"text": "best", "start": 0.0, "end": 10.0},
+    {"text": "good", "start": 0.0, "end": 10.0},
+    {"text": "best of the rest", "start": 10.0, "end": 12.5},
+    {"text": "poor", "start": 10.0, "end": 12.5},
+]
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_viewers_see_the_best_of_several_captions(kind: str) -> None:
+    text = render(kind, captions=SEVERAL)
+    assert text == render(kind, captions=SEVERAL[::2])
+    whole = render(kind, captions=[{"text": "best"}, {"text": "good"}])
+    assert whole == render(kind, captions=[{"text": "best"}])
+
+
+@pytest.mark.parametrize("kind", ["srt", "vtt"])
+def test_events_that_overlap_are_all_shown(kind: str) -> None:
+    events = [{"text": "a", "start": 0, "end": 10}, {"text": "b", "start": 0, "end": 5}]
+    assert render(kind, captions=events).count("-->") == 2
+
+
+def test_text_and_tables_have_all_of_several_captions() -> None:
+    assert render("txt", captions=SEVERAL).splitlines() == [each["text"] for each in SEVERAL]
+    assert len(render("tsv", captions=SEVERAL).splitlines()) == 5
+
+
 def test_a_tab_in_the_text_does_not_make_a_column() -> None:
     line = render("tsv", captions=[{"text": "a\tb"}]).splitlines()[1]
     assert line.split("\t") == ["0", "12500", "a b"]
