@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcap.engine.registry import USUAL_ENCODERS
 from vcap.engine.weights import load_weights, read_weights
 from vcap.errors import CheckpointError
 from vcap.models.lm import LmConfig, build_lm
@@ -24,7 +25,6 @@ from vcap.video.sample import NOTEBOOK, Sampler
 if TYPE_CHECKING:
     from torch import Tensor
 
-ENCODERS = {512: "ViT-B-32:openai", 640: "RN50x4:openai"}  # by feature width
 HEAD_WIDTH = 64  # of every GPT-2
 PUBLISHED_WITH_UNIT_LENGTH = 640  # by feature width; of ClipCap only
 NOTES = {
@@ -78,7 +78,7 @@ def read_original(path: Path) -> Original:
         raise CheckpointError(f"{path}: {error}") from error
     load_weights(model, renamed, path)
     width = sizes.feature_width
-    encoder = notes.get("encoder") or ENCODERS.get(width)
+    encoder = notes.get("encoder") or USUAL_ENCODERS.get(width)
     if encoder is None:
         raise _untold(path, f"which encoder gives features {width} wide", "encoder", "NAME")
     return Original(model, str(encoder), str(notes.get("tokenizer", "gpt2")))

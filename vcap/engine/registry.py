@@ -60,6 +60,7 @@ MODELS = _table(
 )  # fmt: skip
 
 FEATURES = ("embedding", "grid")
+USUAL_ENCODERS = {512: "ViT-B-32:openai", 640: "RN50x4:openai"}  # of ClipCap and its kin, by width
 
 
 def find(table: dict[str, Entry], name: str, what: str) -> Entry:
