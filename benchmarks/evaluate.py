@@ -252,7 +252,9 @@ def main() -> None:
     golden, quick = golden_folder(), arguments.quick
     [reference, *_] = sorted(golden.glob("references_*"))
     sizes = [100] if quick else list(SIZES) if arguments.captions is None else arguments.captions
-    timings, rows, apart = [], [], {}
+    timings: list[Timing] = []
+    rows: list[Comparison] = []
+    apart: dict[str, float] = {}
     with prepared(arguments.work.absolute()) as folder:
         for count in sizes:
             files = write_captions(folder, official.read(reference), count)

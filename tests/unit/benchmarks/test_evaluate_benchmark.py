@@ -83,7 +83,7 @@ def events(videos: Mapping[str, Any]) -> dict[str, list[Event]]:
 def proposals() -> dict[str, list[Event]]:
     """The predictions."""
     return {
-        video: [Event(Segment(*one["timestamp"]), one["sentence"]) for one in made]  # type: ignore[misc,arg-type]
+        video: [Event(Segment(*one["timestamp"]), one["sentence"]) for one in made]  # type: ignore[arg-type]
         for video, made in MADE.items()
     }
 
