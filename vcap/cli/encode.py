@@ -1,60 +1,32 @@
 """`vcap encode`: videos in, a feature store out."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 
+from vcap.cli import encode_options as own
 from vcap.cli import options
 from vcap.cli.boundary import words_in
 from vcap.cli.output import conclude, echo_json, echo_plan
 
 EXAMPLE = "vcap encode sample -o features --frames 16"
 
-ENCODERS = (
-    "tiny (the default), an open_clip name such as ViT-B-32:openai, a folder, or hf:ORG/NAME."
-)
-
-Model = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help=ENCODERS, show_default=False)
-]
-Fps = Annotated[
-    float | None,
-    typer.Option("--fps", metavar="F", help="F frames a second; default: 1.", show_default=False),
-]
-NumFrames = Annotated[
-    int | None,
-    typer.Option(
-        "--frames", metavar="N", min=1, help="N frames, evenly spread.", show_default=False
-    ),
-]
-Features = Annotated[
-    Literal["embedding", "grid"] | None,
-    typer.Option(
-        "--features",
-        help="One vector a frame, or one for each of 3x3 places too.",
-        show_default=False,
-    ),
-]
-Text = Annotated[
-    bool,
-    typer.Option("--text", help="Encode sentences: captions of manifests, lines of text files."),
-]
-
 
 def command(
     inputs: options.Inputs,
     *,
     output: options.RequiredOutput,
-    model: Model = None,
-    fps: Fps = None,
-    frames: NumFrames = None,
+    model: own.Model = None,
+    fps: own.Fps = None,
+    frames: own.NumFrames = None,
     sampler: options.Sampler = None,
     fast_frames: options.FastFrames = False,
     exact_pixels: options.ExactPixels = False,
     stream: options.Stream = None,
-    features: Features = None,
-    text: Text = False,
+    features: own.Features = None,
+    text: own.Text = False,
+    imported: own.Import = False,
     include: options.Include = None,
     exclude: options.Exclude = None,
     limit: options.Limit = None,
@@ -87,38 +59,58 @@ def command(
     settings = from_flags("encode", EncodeSettings, given, unless="auto")
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
     rules |= {"retry_failed": retry_failed}
-    if text:
-        things = _texts(inputs)
+    if imported:
+        run, things, settings = _stored(inputs, text, limit, settings)
+    elif text:
+        run, things = _texts(inputs)
     else:
-        things = _videos(inputs, include=include or (), exclude=exclude or (), limit=limit)
-        rules |= {"workers": workers, "checksum": checksum}
+        run, things = _videos(inputs, include=include or (), exclude=exclude or (), limit=limit)
+        rules |= {"workers": workers}
+    rules |= {} if text else {"checksum": checksum}
     if dry_run:
         told = {"output": output, "inputs": len(things)}
         return echo_plan({**settings.model_dump(), **told}, as_json)
-    summary = _run(things, output, settings, rules, as_json, quiet, verbose)
+    summary = _run(run, things, output, settings, rules, as_json, quiet, verbose)
     if not as_json and not summary.interrupted:
         typer.echo(output)
     conclude(summary, "texts" if text else "videos", quiet)
 
 
-def _texts(inputs: list[str]) -> Any:
-    from vcap.engine.encode_text import gather_texts
+def _texts(inputs: list[str]) -> tuple[Any, Any]:
+    from vcap.engine.encode_text import encode_text, gather_texts
 
-    return gather_texts(inputs, stdin=words_in())
+    return encode_text, gather_texts(inputs, stdin=words_in())
 
 
-def _videos(inputs: list[str], **choice: Any) -> Any:
+def _stored(inputs: list[str], text: bool, limit: int | None, settings: Any) -> tuple[Any, ...]:
+    from vcap.engine.import_features import assumed, gather_features, import_features
+    from vcap.errors import UsageError
+
+    if text:
+        raise UsageError("--text and --import contradict each other")
+    things = gather_features(inputs, limit=limit)
+    return import_features, things, assumed(things, settings)
+
+
+def _videos(inputs: list[str], **choice: Any) -> tuple[Any, Any]:
+    from vcap.engine.encode import encode
     from vcap.engine.inputs import gather
 
-    return gather(inputs, stdin=words_in(), **choice)
+    return encode, gather(inputs, stdin=words_in(), **choice)
 
 
 def _run(
-    things: Any, output: Path, settings: Any, rules: Any, as_json: bool, quiet: bool, verbose: bool
+    run: Any,
+    things: Any,
+    output: Path,
+    settings: Any,
+    rules: Any,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> Any:
     """Encode with a bar on stderr, an object a finished item on stdout, and an ear for Ctrl-C."""
-    from vcap.engine.encode import encode, tell_default
-    from vcap.engine.encode_text import encode_text
+    from vcap.engine.encode import tell_default
     from vcap.engine.reporter import make_reporter
     from vcap.engine.run import listen
 
@@ -130,7 +122,6 @@ def _run(
 
     reporter = make_reporter(quiet, verbose)
     tell_default(settings, reporter)
-    run = encode if paths else encode_text
     with listen(reporter) as stop:
         return run(
             things,

@@ -1,0 +1,43 @@
+"""The options that only `vcap encode` has."""
+
+from typing import Annotated, Literal
+
+import typer
+
+ENCODERS = (
+    "tiny (the default), an open_clip name such as ViT-B-32:openai, a folder, or hf:ORG/NAME."
+)
+
+Model = Annotated[
+    str | None, typer.Option("--model", metavar="NAME", help=ENCODERS, show_default=False)
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="F", help="F frames a second; default: 1.", show_default=False),
+]
+NumFrames = Annotated[
+    int | None,
+    typer.Option(
+        "--frames", metavar="N", min=1, help="N frames, evenly spread.", show_default=False
+    ),
+]
+Features = Annotated[
+    Literal["embedding", "grid"] | None,
+    typer.Option(
+        "--features",
+        help="One vector a frame, or one for each of 3x3 places too.",
+        show_default=False,
+    ),
+]
+Text = Annotated[
+    bool,
+    typer.Option("--text", help="Encode sentences: captions of manifests, lines of text files."),
+]
+Import = Annotated[
+    bool,
+    typer.Option(
+        "--import",
+        help="Inputs are feature files (HDF5 of MSR-VTT, ClipCap's pickle), read as data; "
+        "--model and --sampler say what made them.",
+    ),
+]
