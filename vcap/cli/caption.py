@@ -55,21 +55,11 @@ def command(
     Prints the captions; with --json one object a video. With -f it writes files instead, to the
     folder -o or beside each video; with files, run again it does only what is missing.
     """
+    given = {**locals(), "scenes": scenes or None}  # a setting has the name of its flag
     from vcap.engine.caption import caption_settings
     from vcap.engine.caption_files import open_files
     from vcap.engine.inputs import gather
 
-    given: dict[str, Any] = {
-        "model": model,
-        "every": every,
-        "scenes": scenes or None,
-        "stream": stream,
-    }
-    given |= {"num_captions": num_captions, "strategy": strategy, "beam": beam, "seed": seed}
-    given |= {"top_p": top_p, "top_k": top_k, "temperature": temperature}
-    given |= {"min_length": min_length, "max_length": max_length}
-    given |= {"repetition_penalty": repetition_penalty}
-    given |= {"batch_size": batch_size, "device": device, "dtype": dtype}
     settings = caption_settings(given)
     stdin = words_in()
     sources = gather(inputs, stdin=stdin, include=include or (), exclude=exclude or (), limit=limit)

@@ -68,13 +68,14 @@ class CaptionSettings(WordSettings):
 
 
 def caption_settings(given: Mapping[str, Any]) -> CaptionSettings:
-    """Settings from flags over the environment; see `from_flags`.
+    """Settings from those flags that are some, over the environment; see `from_flags`.
 
     Raises:
         UsageError: they contradict each other.
         ConfigError: a value makes no sense.
     """
-    settings = from_flags("caption", CaptionSettings, given, unless="auto")
+    flags = {name: value for name, value in given.items() if name in CaptionSettings.model_fields}
+    settings = from_flags("caption", CaptionSettings, flags, unless="auto")
     _manner(settings)
     return settings
 

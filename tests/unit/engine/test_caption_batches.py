@@ -13,6 +13,7 @@ from vcap.engine.caption_words import WordSettings
 from vcap.engine.caption_work import Manner
 from vcap.engine.captioner import Captioner, load_model
 from vcap.engine.inputs import gather
+from vcap.models import generation
 
 Said = dict[str, list[tuple[str, float]]]
 
@@ -35,7 +36,7 @@ def model(model_folder: Path) -> Captioner:
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many clips were captioned in each call of the search."""
     found: list[int] = []
-    real = captioner_module.generate
+    real = generation.generate
 
     def counted(reader: Any, prefix: Any, *rest: Any) -> Any:
         found.append(len(prefix))
