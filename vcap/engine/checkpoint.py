@@ -29,11 +29,11 @@ _PARTIAL = ".vcap-{name}.part"
 
 def saved_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The tensors a checkpoint holds: what trains and what is buffered, tied weights once."""
-    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     seen: set[int] = set()
     tensors = {}
-    for name, tensor in model.state_dict().items():
-        if name in frozen or (tensor.numel() and tensor.data_ptr() in seen):
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+        if frozen or (tensor.numel() and tensor.data_ptr() in seen):
             continue
         seen.add(tensor.data_ptr())
         tensors[name] = _packed(tensor)

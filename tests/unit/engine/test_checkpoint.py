@@ -68,6 +68,14 @@ def test_frozen_weights_are_not_saved_and_tied_ones_once() -> None:
     load_tensors(model, saved_tensors(model), Path("x"))
 
 
+def test_of_a_frozen_language_model_not_even_the_tied_output_layer_is_saved() -> None:
+    from tests.small_models import small_lm
+
+    model = nn.ModuleDict({"lm": small_lm().requires_grad_(False), "mapper": nn.Linear(2, 2)})
+    assert "lm.lm_head.weight" in model.state_dict()
+    assert sorted(saved_tensors(model)) == ["mapper.bias", "mapper.weight"]
+
+
 def test_a_checkpoint_of_another_model_is_refused_naming_the_weight(tmp_path: Path) -> None:
     tensors = saved_tensors(nn.Linear(3, 2))
     with pytest.raises(CheckpointError, match=r"does not fit.*weight"):
