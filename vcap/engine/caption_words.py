@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vcap.engine.run import free_memory, is_memory_full
 from vcap.errors import UsageError
 from vcap.types import FrameFeatures
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from vcap.engine.captioner import Candidate, Captioner
     from vcap.models.generation import GenerationSettings
 
+MOST_ROWS = 512  # captions in the making; each takes memory for a number a word of the vocabulary
 ROUNDS = 8  # of draws, after which a clip has no more different captions
 NEXT_ROUND = 1 << 32  # added to the seed; far from the seeds that people try one after the other
 LARGEST_SEED = 1 << 63
@@ -138,20 +140,43 @@ def caption_clips(
     """
     wanted = settings.num_return
     if wanted == 1:
-        return [each[:1] for each in captioner.generate(clips, settings)]
+        return [each[:1] for each in _generate(captioner, clips, settings)]
     ask = settings
     if settings.strategy == "beam":
         ask = replace(settings, num_return=settings.num_beams)
-    found = [_different(each) for each in captioner.generate(clips, ask)]
+    found = [_different(each) for each in _generate(captioner, clips, ask)]
     for number in range(1, ROUNDS):
         short = [place for place, each in enumerate(found) if len(each) < wanted]
         if settings.strategy != "sample" or not short:
             break
         seed = (settings.seed + number * NEXT_ROUND) % LARGEST_SEED
-        more = captioner.generate([clips[place] for place in short], replace(ask, seed=seed))
+        more = _generate(captioner, [clips[place] for place in short], replace(ask, seed=seed))
         for place, each in zip(short, more, strict=True):
             found[place] = _different([*found[place], *each])
     return [each[:wanted] for each in found]
+
+
+def _generate(
+    captioner: "Captioner", clips: Sequence[FrameFeatures], settings: "GenerationSettings"
+) -> "list[list[Candidate]]":
+    """Candidates of each clip; fewer clips at once where each takes many rows, or memory is short.
+
+    Raises:
+        MemoryError: not even one clip fits; from a device its own kind of RuntimeError.
+    """
+    rows = settings.num_beams if settings.strategy == "beam" else settings.num_return
+    found: list[list[Candidate]] = []
+    while len(found) < len(clips):
+        size = max(1, min(captioner.batch_size, MOST_ROWS // rows))
+        try:
+            found += captioner.generate(clips[len(found) : len(found) + size], settings)
+        except (MemoryError, RuntimeError) as error:
+            if not is_memory_full(error) or size == 1:
+                raise
+            captioner.batch_size = size // 2
+        if captioner.batch_size < size:
+            free_memory()  # no sooner: the error holds on to what was in use
+    return found
 
 
 def _different(candidates: "Sequence[Candidate]") -> "list[Candidate]":

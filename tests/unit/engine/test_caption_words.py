@@ -31,13 +31,19 @@ class Scripted:
     """A captioner that says what is written down, one entry a call."""
 
     script: list[list[list[Said]]]
+    batch_size: int = 16
+    room: int = 99  # clips that fit into memory
     asked: list[tuple[int, GenerationSettings]] = field(default_factory=list)
 
     def generate(
         self, clips: Sequence[FrameFeatures], settings: GenerationSettings
     ) -> list[list[Said]]:
         """The next entry."""
+        if len(clips) > self.room:
+            raise MemoryError
         self.asked.append((len(clips), settings))
+        if not self.script:
+            return [[Said(str(clip.times[0]), 0.0)] for clip in clips]
         return self.script[min(len(self.asked), len(self.script)) - 1]
 
 
@@ -226,3 +232,47 @@ def test_the_largest_seed_can_be_drawn_with_again() -> None:
     captioner = Scripted([[[Said("a", -1.0)]]])
     say(captioner, replace(SAMPLER, num_return=2, seed=(1 << 63) - 1))
     assert all(0 <= settings.seed < 1 << 63 for _, settings in captioner.asked)
+
+
+def numbered(num_clips: int) -> list[FrameFeatures]:
+    """Clips that a captioner without a script tells by their numbers."""
+    return [FrameFeatures(np.zeros((1, 2)), np.array([number])) for number in range(num_clips)]
+
+
+@pytest.mark.parametrize(("width", "sizes"), [(5, [16, 4]), (100, [5] * 4), (9999, [1] * 20)])
+def test_fewer_clips_share_a_batch_where_each_takes_much_memory(
+    width: int, sizes: list[int]
+) -> None:
+    captioner = Scripted([])
+    model: Any = captioner
+    found = caption_clips(model, numbered(20), replace(OWN, num_beams=width))
+    assert [size for size, _ in captioner.asked] == sizes
+    assert [each[0].text for each in found] == [str(number) for number in range(20)]
+    assert captioner.batch_size == 16
+
+
+def test_where_memory_is_used_up_fewer_clips_share_a_batch_from_then_on() -> None:
+    captioner = Scripted([], room=6)
+    model: Any = captioner
+    found = caption_clips(model, numbered(10), OWN)
+    assert [size for size, _ in captioner.asked] == [4, 4, 2]
+    assert [each[0].text for each in found] == [str(number) for number in range(10)]
+    assert captioner.batch_size == 4
+
+
+def test_a_clip_that_does_not_fit_alone_is_not_tried_for_ever() -> None:
+    model: Any = Scripted([], room=0)
+    with pytest.raises(MemoryError):
+        caption_clips(model, numbered(2), OWN)
+    assert model.batch_size == 1
+
+
+def test_what_has_nothing_to_do_with_memory_is_told_as_it_is() -> None:
+    class Broken(Scripted):
+        def generate(self, *_: Any) -> Any:
+            raise RuntimeError("shapes")
+
+    model: Any = Broken([])
+    with pytest.raises(RuntimeError, match="shapes"):
+        caption_clips(model, numbered(2), OWN)
+    assert model.batch_size == 16
