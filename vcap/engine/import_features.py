@@ -178,7 +178,10 @@ def _own_fingerprint(name: str, width: int) -> dict[str, Any] | None:
 
 
 def _open_clip_width(name: str) -> int:
-    import open_clip
+    usual = {own: width for width, own in USUAL_ENCODERS.items()}
+    if name in usual:
+        return usual[name]
+    import open_clip  # takes seconds
 
     config = open_clip.get_model_config(name.partition(":")[0])
     if config is None:

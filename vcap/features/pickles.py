@@ -66,7 +66,9 @@ class Machine:
                 return self.stack.pop()
             step = STEPS.get(code)
             if step is None:
-                raise RefusedError(f"the instruction {INSTRUCTIONS.get(code, code)}")
+                if code not in INSTRUCTIONS:
+                    raise ValueError(f"no pickle has the instruction {code}")
+                raise RefusedError(f"the instruction {INSTRUCTIONS[code]}")
             step(self)
 
     def _begin(self) -> None:
