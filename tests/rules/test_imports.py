@@ -30,6 +30,7 @@ HEAVY = {
     "faiss",
     "matplotlib",
     "open_clip",
+    "peft",
     "PIL",
     "scenedetect",
     "tokenizers",

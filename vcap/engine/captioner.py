@@ -16,12 +16,13 @@ import numpy.typing as npt
 from vcap.engine import registry
 from vcap.engine.domain import Domain, load_domain
 from vcap.engine.encoders import ClipEncoder, asset_folder, load_encoder, torch_dtype
-from vcap.engine.fingerprint import differences
+from vcap.engine.fingerprint import ENCODER_KEYS, differences, refuse_other_encoder
 from vcap.engine.number_types import recorded_dtype
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import Tokenizer, load_tokenizer
 from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
 from vcap.errors import CheckpointError, ConfigError, FeatureError, UnavailableError, UsageError
+from vcap.features.store import FeatureStore
 from vcap.models.generation import GenerationSettings, generate
 from vcap.models.lm import LmConfig, build_lm
 from vcap.models.prefix import PrefixCaptioner, PrefixConfig
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Captioner", "FrameFeatures", "Speech", "load_model"]
 
 GROUP = 16  # clips decoded together
-ENCODER_KEYS = ("weights", "quick_gelu", "preprocess", "features")  # what features depend on
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,24 @@ class Captioner:
             some = clips[start : start + self.batch_size]
             found += self._generate(some, settings or self.settings)
         return found
+
+    def caption_features(
+        self,
+        folder: str | Path,
+        ids: Sequence[str] = (),
+        settings: GenerationSettings | None = None,
+    ) -> dict[str, list[Candidate]]:
+        """Caption what a feature store holds, or the videos named, each as a whole, best first.
+
+        Raises:
+            FeatureError: the folder is no store, lacks a video, or another encoder made it.
+        """
+        store = FeatureStore(Path(folder))
+        made_by = store.fingerprint.get("encoder") or {}
+        refuse_other_encoder(made_by, self.encoder.fingerprint, folder, f"{self.name} wants")
+        names = list(ids) or list(store)
+        clips = [FrameFeatures(store.features(name), store.times(name)) for name in names]
+        return dict(zip(names, self.generate(clips, settings), strict=True))
 
     def _check(self, number: int, clip: FrameFeatures) -> None:
         wanted, shape = self.model.config.feature_width, clip.features.shape

@@ -53,7 +53,9 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], where: Path) -> N
     """
     wanted = saved_tensors(model)
     wrong = sorted(wanted.keys() ^ tensors.keys()) or [
-        name for name in wanted if wanted[name].shape != tensors[name].shape
+        f"{name} {[*tensors[name].shape]} for {[*wanted[name].shape]}"
+        for name in wanted
+        if wanted[name].shape != tensors[name].shape
     ]
     if wrong:
         raise CheckpointError(f"{where} does not fit the model of this run: {', '.join(wrong[:5])}")

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vcap.errors import FeatureError
 from vcap.types import TIMES_FILE
 
 LENGTH = 16  # hexadecimal digits
+ENCODER_KEYS = ("weights", "quick_gelu", "preprocess", "features")  # what features depend on
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -47,6 +49,32 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         for key in sorted({*ours, *theirs})
         if _shown(ours, key) != _shown(theirs, key)
     ]
+
+
+def refuse_other_encoder(
+    features: Mapping[str, Any], wanted: Mapping[str, Any], where: object, reader: str
+) -> None:
+    """Refuse features that another encoder made than the one wanted, in what they depend on.
+
+    Where one of them tells no weights, as of features that were imported, the names count.
+
+    Args:
+        features: the encoder's part of a store's fingerprint.
+        wanted: that of the encoder they are wanted of.
+        where: the store.
+        reader: who wants them.
+
+    Raises:
+        FeatureError: they differ; both are named.
+    """
+    keys = [key for key in ENCODER_KEYS if key in features and key in wanted]
+    keys = keys if "weights" in keys else ["name", *keys]
+    unlike = differences({k: features.get(k) for k in keys}, {k: wanted.get(k) for k in keys})
+    if unlike:
+        raise FeatureError(
+            f"{where} holds features of {features.get('name')}, {reader} those of "
+            f"{wanted.get('name')}: {'; '.join(unlike)}"
+        )
 
 
 def _shown(settings: Mapping[str, Any], key: str) -> str:

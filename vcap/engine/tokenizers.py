@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PAD = "<pad>"
 END = "<end>"
 GPT2_END = "<|endoftext|>"
+MARKS_NAME = "tokenizer_config.json"  # names the marks of a tokenizer that is not our own
 
 
 class Tokenizer:
@@ -61,10 +62,18 @@ class Tokenizer:
         Raises:
             CheckpointError: the tokenizer is of a kind that has no such file.
         """
-        library = getattr(self._backend, "backend_tokenizer", self._backend)
-        if not hasattr(library, "to_str"):
+        if not hasattr(self._backend, "to_str"):
             raise CheckpointError("this tokenizer cannot be written as tokenizer.json")
-        return str(library.to_str(pretty=True))
+        return str(self._backend.to_str(pretty=True))
+
+    def save(self, folder: Path) -> None:
+        """Write what `load_tokenizer` reads: a `tokenizer.json`, and the names of unusual marks."""
+        (folder / "tokenizer.json").write_text(self.to_json(), encoding="utf-8")
+        end, pad = (self._backend.id_to_token(number) for number in (self.end_id, self.pad_id))
+        if end not in (END, GPT2_END) or pad not in (end, PAD):
+            marks = {"eos_token": end, "pad_token": pad}
+            text = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **marks}, indent=2)
+            (folder / MARKS_NAME).write_text(text + "\n", encoding="utf-8")
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int = 1024) -> Tokenizer:
@@ -111,25 +120,55 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     where = where / "tokenizer.json" if where.is_dir() else where
     try:
         text = where.read_text(encoding="utf-8")
-        model = json.loads(text)["model"]
-        usable = isinstance(model["vocab"], dict) and isinstance(model["merges"], list)
+        usable = _is_usable(json.loads(text)["model"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{where} is no tokenizer that can be read: {error}") from error
     if not usable:
-        raise CheckpointError(f"{where} is no byte-level BPE tokenizer")
-    return _own(Library.from_str(text), where)
+        raise CheckpointError(f"{where} is no tokenizer of a known kind")
+    return _wrapped(Library.from_str(text), where, *_marks(where.with_name(MARKS_NAME)))
 
 
-def _own(library: Any, where: Path | None = None) -> Tokenizer:
+def _is_usable(model: Any) -> bool:
+    """Whether the library takes it: what it does not take, it answers with a bare exception."""
+    vocabulary, kind = model["vocab"], model.get("type", "BPE")
+    if kind == "BPE":
+        return isinstance(vocabulary, dict) and isinstance(model["merges"], list)
+    if kind == "Unigram":
+        return isinstance(vocabulary, list) and all(
+            isinstance(text, str) and isinstance(score, float) for text, score in vocabulary
+        )
+    return kind in ("WordPiece", "WordLevel") and isinstance(vocabulary, dict)
+
+
+def _marks(path: Path) -> tuple[str | None, str | None]:
+    """The end and the padding of a tokenizer that another library made; None where unsaid."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found = [told.get("eos_token"), told.get("pad_token")]
+    except (OSError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    texts = [mark.get("content") if isinstance(mark, dict) else mark for mark in found]
+    if not all(isinstance(text, str | None) for text in texts):
+        raise CheckpointError(f"{path}: eos_token and pad_token: want texts, got {found}")
+    return texts[0], texts[1]
+
+
+def _own(library: Any) -> Tokenizer:
+    return _wrapped(library, Path("tokenizer.json"), END, PAD)
+
+
+def _wrapped(library: Any, where: object, end: str | None, pad: str | None) -> Tokenizer:
     library.encode_special_tokens = True  # "<end>" typed in a caption is text like any other
-    ends = [number for end in (END, GPT2_END) if (number := library.token_to_id(end)) is not None]
-    if not ends:
-        raise CheckpointError(f"{where} has neither {END} nor {GPT2_END} to end a text with")
-    pad_id = library.token_to_id(PAD)
+    library.no_truncation()
+    library.no_padding()
+    ends = [library.token_to_id(mark) for mark in ([end] if end else [END, GPT2_END])]
+    end_id = next((number for number in ends if number is not None), None)
+    if end_id is None:
+        wanted = f"no {end}" if end else f"neither {END} nor {GPT2_END}"
+        raise CheckpointError(f"{where} has {wanted} to end a text with")
+    pad_id = library.token_to_id(pad or PAD)
     size = library.get_vocab_size()
-    return Tokenizer(
-        library, end_id=ends[0], pad_id=ends[0] if pad_id is None else pad_id, size=size
-    )
+    return Tokenizer(library, end_id=end_id, pad_id=end_id if pad_id is None else pad_id, size=size)
 
 
 def hub_tokenizer(name: str) -> Tokenizer:
@@ -137,20 +176,22 @@ def hub_tokenizer(name: str) -> Tokenizer:
 
     Raises:
         UnavailableError: it is not on this machine and cannot be fetched.
+        CheckpointError: it has no `tokenizer.json` form, or does not say how a text ends.
     """
+    from tokenizers import Tokenizer as Library
     from transformers import AutoTokenizer
 
     try:
-        library = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise UnavailableError(
             f"the tokenizer {name} is not on this machine and cannot be fetched",
             hint=f"hf download {name}",
         ) from error
-    end_id = library.eos_token_id
-    if end_id is None:
+    if found.eos_token is None:
         raise CheckpointError(f"the tokenizer {name} does not say how a text ends")
-    pad_id = library.pad_token_id
-    return Tokenizer(
-        library, end_id=end_id, pad_id=end_id if pad_id is None else pad_id, size=len(library)
-    )
+    library = getattr(found, "backend_tokenizer", None)
+    if library is None:
+        raise CheckpointError(f"the tokenizer {name} has no form that tokenizer.json can hold")
+    # A copy: what is read again from a model folder must give the same ids.
+    return _wrapped(Library.from_str(library.to_str()), name, found.eos_token, found.pad_token)

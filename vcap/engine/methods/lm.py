@@ -4,7 +4,7 @@ Shapes: B captions, L tokens, V vocabulary.
 """
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from vcap.engine.settings import fill
 from vcap.engine.tokenizers import train_tokenizer
 from vcap.engine.training_data import Example, Splits, TokenTable, permutation
 from vcap.errors import AnnotationError, ConfigError
-from vcap.models.lm import LmConfig, build_lm
+from vcap.models.lm import LmConfig, build_lm, config_for_tokens
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class LmMethod:
         if not texts:
             raise AnnotationError("no record of the training split has a caption")
         self.tokenizer = train_tokenizer(texts, self.options.vocabulary)
-        sizes = fill(LmConfig, config.model, "model")
-        self.sizes = replace(sizes, vocabulary=self.tokenizer.size)
+        sizes, ids = fill(LmConfig, config.model, "model"), self.tokenizer
         try:
+            self.sizes = config_for_tokens(sizes, ids.size, ids.end_id, ids.pad_id)
             self.model: nn.Module = build_lm(self.sizes)
         except ValueError as error:
             raise ConfigError(f"model: {error}") from error

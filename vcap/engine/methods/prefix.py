@@ -2,7 +2,8 @@
 
 Source: Mokady et al., "ClipCap", arXiv:2111.09734. **Departures**, each an option: all references
 take turns; the language model learns where a caption ends; it may be trained on captions
-before; a slot loss on the prefix helps at the start and is ramped down to nothing.
+before, or adapted by LoRA; a slot loss on the prefix helps at the start and is ramped down to
+nothing.
 Shapes: B clips, T frames, D feature width, P prefix, W language-model width, L tokens.
 """
 
@@ -17,6 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from vcap.engine.domain import Domain, fit_domain, save_domain
+from vcap.engine.fingerprint import refuse_other_encoder
+from vcap.engine.methods.adapters import (
+    LoraOptions,
+    add_adapters,
+    describe_adapters,
+    merge_adapters,
+)
 from vcap.engine.methods.export import (
     all_tensors,
     bundled_encoder,
@@ -26,10 +34,11 @@ from vcap.engine.methods.export import (
     write_weights,
 )
 from vcap.engine.methods.language import Language, load_language, new_language
-from vcap.engine.methods.slots import ABSENT, SlotTable
+from vcap.engine.methods.slots import SlotTable, mean_and_most, slot_loss
 from vcap.engine.run import Run
 from vcap.engine.schedule import Amount, Count, TrainConfig, Whole
 from vcap.engine.settings import fill
+from vcap.engine.trainer import round_weights
 from vcap.engine.training_data import (
     Example,
     FeatureTable,
@@ -57,12 +66,13 @@ class PrefixOptions:
     """Options of the captioner's training.
 
     Attributes:
-        lm: folder of a trained language model or of the run that trained it, or `hf:ORG/NAME`;
-            none: one of random weights and the sizes of `lm_sizes`.
-        lm_sizes: of a language model that starts from nothing.
+        lm: folder of a trained language model, of the run that trained it or of transformers, or
+            `hf:ORG/NAME`; none: one of random weights and the sizes of `lm_sizes`.
+        lm_sizes: of a language model that starts from nothing; `architecture` for no GPT-2.
         vocabulary: most token ids of the tokenizer that goes with it.
         train_lm: whether the language model trains along; if not, only the mapper does.
-        lm_rate: what its learning rate is multiplied with.
+        lora: adapters that train in place of the language model's own weights; null: none.
+        lm_rate: what the learning rate of the language model, or of its adapters, is multiplied by.
         first_caption_only: train on the first caption of each clip, as the original does.
         aux_weight: weight of the slot loss at the start.
         aux_until: share of the training after which it is gone.
@@ -77,6 +87,7 @@ class PrefixOptions:
     lm_sizes: dict[str, Any] | None = None
     vocabulary: Count = 512
     train_lm: bool = True
+    lora: LoraOptions | None = None
     lm_rate: Amount = 1.0
     first_caption_only: bool = False
     aux_weight: Amount = 0.0
@@ -85,6 +96,11 @@ class PrefixOptions:
     feature_noise: Amount = 0.0
     domain_directions: Whole = 0
     max_length: Count = 40
+
+    def __post_init__(self) -> None:
+        """Refuse two ways to train the same weights."""
+        if self.lora and self.train_lm:
+            raise ValueError("lora: adapters train in place of the model, want train_lm: false")
 
 
 class Part:
@@ -179,7 +195,9 @@ class PrefixMethod:
                 "options.aux_frames: a pooled clip has no frames to ask for the slots"
             )
         captioner = PrefixCaptioner(sizes, self.language.model)
-        if not self.options.train_lm:
+        if self.options.lora:
+            self.adapted = add_adapters(captioner.lm, self.options.lora)
+        elif not self.options.train_lm:
             captioner.freeze_lm()
         if sizes.standardise:
             mean, std = self.train_part.features.moments()
@@ -257,6 +275,7 @@ class PrefixMethod:
 
     def test_metrics(self) -> dict[str, float]:
         """The same on each test part, beside what the most frequent values would reach."""
+        self._merge()
         scores: dict[str, float] = {}
         for name, part in self.test_parts.items():
             scores |= {f"{name}/{key}": value for key, value in self._scores(part).items()}
@@ -305,14 +324,28 @@ class PrefixMethod:
             yield {name: tensor.to(device) for name, tensor in batch.items()}
 
     def extra_state(self) -> dict[str, Any]:
-        """Nothing beyond the weights."""
-        return {}
+        """Which encoder the features came from."""
+        return {"encoder": self.stores[0].fingerprint["encoder"]}
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Nothing to put back."""
+        """Refuse features of another encoder than those the training began with.
+
+        Raises:
+            FeatureError: both are named.
+        """
+        if theirs := state.get("encoder"):
+            ours, where = self.extra_state()["encoder"], self.stores[0].folder
+            refuse_other_encoder(ours, theirs, where, "the run was trained on")
+
+    def _merge(self) -> None:
+        """End the training of adapters: they become part of the weights that are scored."""
+        merge_adapters(self.captioner.lm)
+        if self.options.lora and self.config.train.weights == "fp16":
+            round_weights(self.captioner.lm)
 
     def export(self, folder: Path, scores: dict[str, float]) -> None:
         """Write weights, sizes, tokenizer, what the model knows, and the card."""
+        self._merge()
         write_weights(folder, all_tensors(self.captioner), self.config)
         domain = self._domain()
         save_domain(domain, folder / "domain.safetensors")
@@ -329,7 +362,7 @@ class PrefixMethod:
                 "domain": {"threshold": domain.threshold},
             },
         )
-        (folder / "tokenizer.json").write_text(self.language.tokenizer.to_json(), encoding="utf-8")
+        self.language.tokenizer.save(folder)
         card = {
             "title": "A prefix captioner",
             "knows": "videos and words like those of its training data, nothing else",
@@ -360,23 +393,5 @@ class PrefixMethod:
             f"a slot loss of weight {options.aux_weight}, gone after {options.aux_until:.0%} of "
             "the training": options.aux_weight > 0,
         }
-        return [sentence for sentence, is_so in told.items() if is_so]
-
-
-def slot_loss(heads: nn.ModuleDict, pooled: Tensor, slots: Tensor) -> Tensor:
-    """pooled [B, W], slots [B, S] with -1 where absent -> mean cross-entropy over slots []."""
-    losses = []
-    for column, head in enumerate(heads.values()):
-        wanted = slots[:, column]
-        each = nn.functional.cross_entropy(
-            head(pooled), wanted, ignore_index=ABSENT, reduction="sum"
-        )
-        losses.append(each / (wanted != ABSENT).sum().clamp(min=1))
-    return torch.stack(losses).mean()
-
-
-def mean_and_most(frames: Tensor, mask: Tensor) -> Tensor:
-    """frames [B, T, W], mask [B, T] -> mean and maximum over the real frames [B, 2*W]."""
-    real = mask[..., None]
-    mean = (frames * real).sum(dim=1) / real.sum(dim=1)
-    return torch.cat([mean, frames.masked_fill(~real, -torch.inf).amax(dim=1)], dim=1)
+        lora = [describe_adapters(options.lora, self.adapted)] if options.lora else []
+        return lora + [sentence for sentence, is_so in told.items() if is_so]

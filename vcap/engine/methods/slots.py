@@ -1,10 +1,15 @@
-"""True slots of a data set: which can be scored, and their values as numbers."""
+"""True slots of a data set: which can be scored, their values as numbers, and a loss on them.
+
+Shapes: B clips, T frames, W width, S slots.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
 from vcap.data.shapes.captions import parse_slots
 from vcap.metrics.slots import Slots, majority_accuracy, slot_accuracy
@@ -51,3 +56,22 @@ class SlotTable:
 
 def _number(values: list[Any], value: Any) -> int:
     return values.index(value) if value in values else ABSENT
+
+
+def slot_loss(heads: nn.ModuleDict, pooled: Tensor, slots: Tensor) -> Tensor:
+    """pooled [B, W], slots [B, S] with -1 where absent -> mean cross-entropy over slots []."""
+    losses = []
+    for column, head in enumerate(heads.values()):
+        wanted = slots[:, column]
+        each = nn.functional.cross_entropy(
+            head(pooled), wanted, ignore_index=ABSENT, reduction="sum"
+        )
+        losses.append(each / (wanted != ABSENT).sum().clamp(min=1))
+    return torch.stack(losses).mean()
+
+
+def mean_and_most(frames: Tensor, mask: Tensor) -> Tensor:
+    """frames [B, T, W], mask [B, T] -> mean and maximum over the real frames [B, 2*W]."""
+    real = mask[..., None]
+    mean = (frames * real).sum(dim=1) / real.sum(dim=1)
+    return torch.cat([mean, frames.masked_fill(~real, -torch.inf).amax(dim=1)], dim=1)
