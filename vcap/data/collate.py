@@ -35,14 +35,13 @@ def pad_features(
     for one, when in zip(features, times, strict=True):
         if one.ndim != 2 or when.shape != one.shape[:1]:
             raise ValueError(f"want [T, D] and [T], got {[*one.shape]} and {[*when.shape]}")
-    longest = max((len(one) for one in features), default=0)
-    width = features[0].shape[1] if len(features) else 0
-    kind = torch.from_numpy(features[0][:0].copy()).dtype if len(features) else torch.float32
-    padded = torch.zeros((len(features), longest, width), dtype=kind)  # [B, T, D]
-    moments = torch.zeros((len(features), longest))  # [B, T]
-    mask = torch.zeros((len(features), longest), dtype=torch.bool)  # [B, T]
+    lengths = np.array([len(one) for one in features], dtype=np.int64)
+    longest = int(lengths.max(initial=0))
+    width, kind = (features[0].shape[1], features[0].dtype) if len(features) else (0, np.float32)
+    padded = np.zeros((len(features), longest, width), dtype=kind)  # [B, T, D]
+    moments = np.zeros((len(features), longest), dtype=np.float32)  # [B, T]
     for number, (one, when) in enumerate(zip(features, times, strict=True)):
-        padded[number, : len(one)] = torch.from_numpy(np.array(one))
-        moments[number, : len(one)] = torch.from_numpy(np.array(when, dtype=np.float32))
-        mask[number, : len(one)] = True
-    return padded, moments, mask
+        padded[number, : len(one)] = one
+        moments[number, : len(one)] = when
+    mask = np.arange(longest) < lengths[:, None]  # [B, T]
+    return torch.from_numpy(padded), torch.from_numpy(moments), torch.from_numpy(mask)

@@ -1,4 +1,4 @@
-"""Training data in memory, laid out so that a batch is a gather by index.
+"""Training data laid out so that a batch is a gather by index: tokens in memory, features mapped.
 
 Shapes: N clips, T frames, H W pixels, D feature width, C captions, L tokens, B batch.
 """
@@ -185,56 +185,55 @@ class TokenTable:
 
 
 class FeatureTable:
-    """Features of all clips in one float16 matrix in memory."""
+    """Features of all clips where they lie: in stores that are mapped into memory."""
 
     def __init__(self, stores: Sequence[FeatureStore], ids: Sequence[str]) -> None:
-        rows, times = zip(*(_stored(stores, name) for name in ids), strict=True)
-        features, moments, mask = pad_features(rows, times)  # [N, T, D], [N, T], [N, T]
-        self.features, self.times = features.numpy(), moments.numpy()
-        self.lengths = mask.sum(dim=1).numpy()  # [N]
-        if not np.isfinite(self.features).all():
-            bad = next(name for name, row in zip(ids, rows, strict=True) if not _finite(row))
-            raise FeatureError(f"the features of {bad} hold numbers that are not finite")
+        self._places = [(_holder(stores, name), name) for name in ids]
+        self.lengths = np.array([store.num_frames(name) for store, name in self._places])  # [N]
+        self.times = np.zeros((len(ids), self.longest), dtype=np.float32)  # [N, T]
+        for number, (store, name) in enumerate(self._places):
+            self.times[number, : self.lengths[number]] = store.times(name)
+            if not np.isfinite(self._row(number)).all():
+                raise FeatureError(f"the features of {name} hold numbers that are not finite")
+
+    def _row(self, clip: int) -> npt.NDArray[np.float16]:
+        """[T, D] of one clip, not copied."""
+        store, name = self._places[clip]
+        return store.features(name)
 
     @property
     def width(self) -> int:
         """D."""
-        return int(self.features.shape[2])
+        return int(self._row(0).shape[1])
 
     @property
     def longest(self) -> int:
         """Frames of the longest clip."""
-        return int(self.features.shape[1])
+        return int(self.lengths.max())
 
     def clip_means(self) -> npt.NDArray[np.float32]:
         """Every clip's features averaged over its frames [N, D]."""
-        total = self.features.sum(axis=1, dtype=np.float32)  # [N, D]
-        return np.asarray(total / self.lengths[:, None], dtype=np.float32)
+        sums = [self._row(clip).sum(axis=0, dtype=np.float32) for clip in range(len(self.lengths))]
+        return np.asarray(np.stack(sums) / self.lengths[:, None], dtype=np.float32)
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each number of a feature over some of the clips [D]."""
-        some, lengths = self.features[:2048], self.lengths[:2048]
-        real = some[np.arange(some.shape[1]) < lengths[:, None]].astype(np.float32)  # [n, D]
+        some = [self._row(clip) for clip in range(min(len(self.lengths), 2048))]
+        real = np.concatenate(some).astype(np.float32)  # [n, D]
         return torch.from_numpy(real.mean(axis=0)), torch.from_numpy(real.std(axis=0) + 1e-3)
 
     def gather(self, clips: Indices) -> tuple[Tensor, Tensor, Tensor]:
         """Clips [B] -> features [B, T, D] float32, times [B, T], mask [B, T]."""
-        lengths = self.lengths[clips]
-        longest = int(lengths.max())
-        features = torch.from_numpy(self.features[clips, :longest]).float()
-        times = torch.from_numpy(self.times[clips, :longest])
-        mask = torch.from_numpy(np.arange(longest) < lengths[:, None])
-        return features, times, mask
+        chosen: list[int] = clips.tolist()
+        times = [self.times[clip, : self.lengths[clip]] for clip in chosen]
+        features, moments, mask = pad_features([self._row(clip) for clip in chosen], times)
+        return features.float(), moments, mask
 
 
-def _finite(row: npt.NDArray[Any]) -> bool:
-    return bool(np.isfinite(row.astype(np.float16)).all())
-
-
-def _stored(stores: Sequence[FeatureStore], name: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _holder(stores: Sequence[FeatureStore], name: str) -> FeatureStore:
     for store in stores:
         if name in store:
-            return store.features(name), store.times(name)
+            return store
     raise FeatureError(f"no features of {name} in {len(stores)} feature store(s)")
 
 

@@ -7,6 +7,7 @@ appear whole, so a store can be read while it grows. Shapes: T frames, D feature
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ __all__ = [
 SCHEMA = 1
 HEADER_NAME = "store.json"
 SHARD_PATTERN = re.compile(r"shard-(\d{5,})\.safetensors")
-MAX_OPEN_SHARDS = 64  # each one open costs a file descriptor
+MAX_OPEN_SHARDS = 192  # each costs a file descriptor; opening one again costs a training time
 
 
 def shard_name(number: int) -> str:
@@ -136,7 +137,7 @@ class FeatureStore:
     def _view(self, path: Path, place: Place, kind: str) -> npt.NDArray[Any]:
         """The array as it lies in the mapped file."""
         mapped = self._mapped(path)
-        if place.offset + KINDS[kind].itemsize * int(np.prod(place.shape)) > len(mapped):
+        if place.offset + KINDS[kind].itemsize * prod(place.shape) > len(mapped):
             raise damaged(path, "it became shorter while it was in use")
         return np.ndarray(place.shape, KINDS[kind], buffer=mapped, offset=place.offset)
 
@@ -146,7 +147,7 @@ class FeatureStore:
             while len(self._maps) >= MAX_OPEN_SHARDS:
                 self._maps.pop(next(iter(self._maps)))
             try:
-                self._maps[path] = np.memmap(path, dtype=np.uint8, mode="r")
+                self._maps[path] = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
             except (OSError, ValueError) as error:
                 raise FeatureError(f"{path}: cannot be read ({error})") from error
         return self._maps[path]

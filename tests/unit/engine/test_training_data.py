@@ -85,6 +85,9 @@ def test_paths_are_looked_for_beside_the_manifest(tmp_path: Path) -> None:
     assert splits.train[0].path == tmp_path / "v0.mp4"
 
 
+NAMES = [f"v{number}" for number in reversed(range(10))]
+
+
 def letters(text: str) -> list[int]:
     return [ord(letter) - 96 for letter in text]
 
@@ -156,6 +159,40 @@ def test_features_of_unequal_length_are_padded_and_masked(tmp_path: Path) -> Non
     assert mask.tolist() == [[True, False, False], [True, True, True]]
     assert features[0].tolist() == [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
     assert table.clip_means().tolist() == [[1.0, 1.0], [3.0, 3.0]]
+
+
+def test_features_are_read_where_they_lie_when_a_batch_needs_them(tmp_path: Path) -> None:
+    from vcap.features.store import shard_name
+
+    kept = FeatureStore(store(tmp_path / "store", 3))
+    table = FeatureTable([kept], ["v2", "v1"])
+    old = kept.features("v1")
+    new = np.full_like(old, 7)
+    path = tmp_path / "store" / shard_name(0)
+    place = path.read_bytes().index(old.tobytes())
+    with path.open("r+b") as stream:
+        stream.seek(place)
+        stream.write(new.tobytes())
+    assert (table.gather(np.array([1]))[0] == 7).all(), "the whole store was copied into memory"
+
+
+def test_clips_of_several_stores_and_of_many_shards_come_in_the_order_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vcap.features.store import header_bytes, shard_bytes, shard_name
+
+    monkeypatch.setattr("vcap.features.store.MAX_OPEN_SHARDS", 2)
+    for part in range(2):
+        folder = tmp_path / str(part)
+        folder.mkdir()
+        (folder / "store.json").write_bytes(header_bytes({}, 1))
+        for number in range(5):
+            value = np.full((1, 1), 5 * part + number, np.float16)
+            items = [(f"v{5 * part + number}", value, np.zeros(1, np.float32))]
+            (folder / shard_name(number)).write_bytes(shard_bytes(items))
+    table = FeatureTable([FeatureStore(tmp_path / "0"), FeatureStore(tmp_path / "1")], NAMES)
+    asked = np.random.default_rng(0).integers(0, 10, 40)
+    assert table.gather(asked)[0].flatten().tolist() == (9 - asked).tolist()
 
 
 def test_a_video_without_features_is_named(tmp_path: Path) -> None:
