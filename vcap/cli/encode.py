@@ -57,23 +57,26 @@ def command(
     given |= {"fast_frames": fast_frames or None, "exact_pixels": exact_pixels or None}
     given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags("encode", EncodeSettings, given, unless="auto")
-    rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
-    rules |= {"retry_failed": retry_failed}
+    rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors}
+    rules |= {"force": force, "retry_failed": retry_failed}
+    rules |= {} if text else {"checksum": checksum}
     if imported:
         run, things, settings = _stored(inputs, text, limit, settings)
     elif text:
         run, things = _texts(inputs)
     else:
         run, things = _videos(inputs, include=include or (), exclude=exclude or (), limit=limit)
-        rules |= {"workers": workers}
-    rules |= {} if text else {"checksum": checksum}
+        rules["workers"] = workers
     if dry_run:
-        told = {"output": output, "inputs": len(things)}
-        return echo_plan({**settings.model_dump(), **told}, as_json)
+        return _tell(settings, output, things, as_json)
     summary = _run(run, things, output, settings, rules, as_json, quiet, verbose)
     if not as_json and not summary.interrupted:
         typer.echo(output)
     conclude(summary, "texts" if text else "videos", quiet)
+
+
+def _tell(settings: Any, output: Path, things: Any, as_json: bool) -> None:
+    echo_plan({**settings.model_dump(), "output": output, "inputs": len(things)}, as_json)
 
 
 def _texts(inputs: list[str]) -> tuple[Any, Any]:
