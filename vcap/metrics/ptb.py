@@ -10,8 +10,6 @@ DROPPED = frozenset(
     ["''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", *".?!,:-;", "--", "..."]
 )
 
-NEXT_LENGTH = 80  # of the caption that follows, more than any rule looks at
-
 _BREAKS = str.maketrans("\n\r\u2028\u2029", "    ")
 _PLAIN = re.compile(r"[ \t\u00a0\u2000-\u200a\u3000\x0b\x0c]+|[A-Za-z]+(?=,? )")
 _EASY = re.compile(
@@ -47,12 +45,12 @@ def clean_paragraph(text: str) -> str:
 
 
 def _tokens(caption: str) -> list[str]:
-    text = caption.translate(_BREAKS).rstrip()
+    text = caption.translate(_BREAKS)
     if _EASY.fullmatch(text):
         tokens = text.lower().replace(",", " ").replace(".", " ").split()
         if _CUT.isdisjoint(tokens):
             return tokens
-    text, end = f"{text}\n{text[:NEXT_LENGTH]}\n\n", len(text)
+    text, end = f"{text}\n{text}\n\n", len(text)
     found: list[str] = []
     place = 0
     while place < end:

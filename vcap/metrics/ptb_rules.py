@@ -28,6 +28,7 @@ _NUMBER = rf"(?:{_D}*(?:[.:,\u00ad\u066b\u066c]{_D}+)+|{_D}+)"
 _THING = rf"(?:[dDoOlL]{_QQ}{_AD})?{_AD}+"
 _COMPOUND = rf"{_THING}(?:[-_\u058a\u2010\u2011]{_THING})*"
 _HYPHENED = r"[A-Za-z0-9][A-Za-z0-9.,\u00ad]*(?:-(?:[A-Za-z](?:\.[A-Za-z])+\.|[A-Za-z0-9\u00ad]+))+"
+_JOINED = f"[A-Z]+(?:(?:[+]|{_AMP})[A-Z]+)+"
 _STARTERS = (
     "a about according additionally after an as at but cannot earlier gonna gotta he her here "
     "however if in it last many more mr\\. ms\\. now once one other our she since so some such "
@@ -170,7 +171,7 @@ _COMPOUNDS = [
     _rule(OTHER, "-(?:[LR][RCS]B|[lr][rcs]b)-"),
     _rule(ANY, rf"{_LD}+(?:\.{_LD}+)*\.(?i:{_EXTENSION})(?P<then>{_S}|{_NL}|[.?!,])"),
     _rule(ANY, _COMPOUND),
-    _rule(LETTER, f"[A-Z]+(?:(?:[+]|{_AMP})[A-Z]+)+"),
+    _rule(LETTER, _JOINED),
     _rule(LETTER, _SLASHED),
     _rule(DIGIT, _SLASHED),
     _rule(ANY, _HYPHENED),
@@ -178,7 +179,10 @@ _COMPOUNDS = [
     _rule(LETTER, "[cC]\\+\\+|[CcFf]#"),
 ]
 _ABBREVIATIONS = [
-    _rule(LETTER, rf"(?:Canada|Sino|Korean|EU|Japan|non)-U\.S(?P<then>{_S}|{_NL})"),
+    _rule(
+        LETTER,
+        rf"(?:(?:Canada|Sino|Korean|EU|Japan|non)-U\.S|(?i:U\.S\.-U\.K))(?P<then>{_S}|{_NL})",
+    ),
     _rule(LETTER, rf"{_CLOSING}\.(?P<then>[\s\S]{{2}})"),
     _rule(
         LETTER,
@@ -192,6 +196,7 @@ _ABBREVIATIONS = [
     _rule(ANY, rf"{_WORD}\.(?P<then>[,;:])"),
     _rule(ANY, rf"{_COMPOUND}\.(?P<then>[,;:])"),
     _rule(ANY, rf"{_HYPHENED}\.(?P<then>[,;:])"),
+    _rule(LETTER, rf"{_JOINED}\.(?P<then>[,;:])"),
     _rule(LETTER, rf"(?i:{_choice(_COUNTED)})\.(?P<then>(?:{_S}|{_NL})?{_D})"),
 ]
 _MARKUP = [

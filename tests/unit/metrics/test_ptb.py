@@ -31,6 +31,7 @@ TOKENS = {
     "and/or AT&T a&b C++": "and/or at&t a & b c++",
     "foo_bar.mp4 5.jpg www.a.com/bc foo@bar.com": "foo_bar mp4 5.jpg www.a.com/bc foo@bar.com",
     "http://x.y/z?a=1. #tag @user": "http://x.y/z?a=1 #tag @user",
+    "AT&TX., the U.S.-U.K team": "at&tx. the u.s.-u.k team",
     "abc123!@#": "abc123!@#",
     "!? ... -- . . . wait....": "!? wait",
     "hello--there a---b -----": "hello there a b -----",
@@ -62,6 +63,7 @@ def test_a_text_has_the_tokens_of_the_java_tokenizer(text: str) -> None:
 def test_the_last_full_stop_is_judged_as_if_the_caption_followed_itself() -> None:
     assert tokenize_python(["The man has vitamin C."]) == ["the man has vitamin c"]
     assert tokenize_python(["the man has vitamin C."]) == ["the man has vitamin c."]
+    assert tokenize_python(["5 times no.", "5 times no. "]) == ["5 times no.", "5 times no"]
 
 
 def test_no_captions_give_no_tokens() -> None:

@@ -1,6 +1,7 @@
 """Java, and the programs of pycocoevalcap that run in it; the PTB tokenizer is one of them."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -20,6 +21,12 @@ DROPPED = frozenset(
     ("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", *".?!,:-;", "--", "...")
 )
 VERSION_SECONDS = 20
+# Of a caption that ends in a full stop after a lone letter ("vitamin C."), or after a word that is
+# short before a number ("no."), the tokenizer looks at the next line to tell whether the stop is
+# part of the word. Only a last word of two letters or more can be no lone letter, not even in part.
+SURE_END = re.compile(
+    r"(?:^|.*\s)(?!(?:art|ca|figs?|nos?|op|pp|prop)\.)[A-Za-z]{2,}\.\s*", re.IGNORECASE
+)
 
 
 def find_java() -> str | None:
@@ -128,19 +135,42 @@ def run_java(name: str, command: Sequence[str], text: bytes = b"") -> tuple[byte
 def tokenize_java(java: str, captions: Sequence[str]) -> list[str]:
     """Each caption (without a line break) as the PTB tokenizer gives it, in one run of Java.
 
+    A caption whose last full stop is judged by the line after it is followed by itself, as in
+    `vcap.metrics.ptb`, so that the captions beside it and their order change nothing.
+
+    Raises:
+        VcapError: the program failed, or gave another number of lines than it was given.
+    """
+    lines: list[str] = []
+    places = []
+    for caption in captions:
+        places.append(len(lines))
+        lines += [caption] * (1 + judged_by_next(caption))
+    found = tokenize_lines(java, lines)
+    return [found[place] for place in places]
+
+
+def judged_by_next(caption: str) -> bool:
+    """Whether the tokens of a caption can depend on the line after it."""
+    return caption.rstrip().endswith(".") and SURE_END.fullmatch(caption) is None
+
+
+def tokenize_lines(java: str, lines: Sequence[str]) -> list[str]:
+    """Each line as the PTB tokenizer gives it where they stand in this order.
+
     Raises:
         VcapError: the program failed, or gave another number of lines than it was given.
     """
     jar = require_program(TOKENIZER_JAR)
     command = [java, *QUICK_START, "-Xmx1G", "-cp", str(jar), TOKENIZER_CLASS]
-    text = "".join(f"{caption}\n" for caption in captions).encode("utf-8", "replace")
+    text = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
     out, _ = run_java("the PTB tokenizer", [*command, "-preserveLines", "-lowerCase"], text)
-    *lines, _ = out.decode("utf-8", "replace").split("\n")
-    if len(lines) != len(captions):
+    *found, _ = out.decode("utf-8", "replace").split("\n")
+    if len(found) != len(lines):
         raise UnavailableError(
-            f"the PTB tokenizer (Java) gave {len(lines)} lines for {len(captions)} captions",
+            f"the PTB tokenizer (Java) gave {len(found)} lines for {len(lines)} captions",
             hint="vcap doctor",
         )
     return [
-        " ".join(word for word in line.rstrip().split(" ") if word not in DROPPED) for line in lines
+        " ".join(word for word in line.rstrip().split(" ") if word not in DROPPED) for line in found
     ]

@@ -11,13 +11,16 @@ from vcap.engine.evaluation.java import (
     find_java,
     java_error,
     java_version,
+    judged_by_next,
     program_path,
     programs_version,
     require_program,
     run_java,
     tokenize_java,
+    tokenize_lines,
 )
 from vcap.errors import DeviceError, UnavailableError
+from vcap.metrics.ptb import tokenize_python
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed")
 
@@ -135,6 +138,57 @@ def test_the_tokenizer_gives_a_line_a_caption() -> None:
         "",
         "",
     ]
+
+
+NEIGHBOURS = [  # in this order, each of the first is read otherwise than by itself
+    "The man has vitamin C.",
+    "the man has vitamin C.",
+    "He sees a T. ",
+    "5 times he says no.",
+    "she says no.",
+    "5 times he says no. ",
+    "3 pieces of art.",
+    "a work of ancient Asian ART.",
+    "He works at AT&Tx.",
+    "5 men, see figs.",
+    "Now X.",
+    "the dog of Mr.",
+    "The cat sleeps.",
+    "",
+]
+
+
+@needs_java
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1), slice(1, None, 2)])
+def test_the_captions_beside_one_and_their_order_change_nothing(order: slice) -> None:
+    found = find_java()
+    assert found is not None
+    assert tokenize_java(found, NEIGHBOURS[order]) == tokenize_python(NEIGHBOURS[order])
+
+
+@needs_java
+def test_without_its_copy_a_caption_is_read_by_what_comes_next() -> None:
+    found = find_java()
+    assert found is not None
+    given = ["the man has vitamin C.", "The dog runs", "she says no.", "5 dogs run"]
+    assert tokenize_lines(found, given)[::2] == ["the man has vitamin c", "she says no."]
+    assert tokenize_java(found, given)[::2] == ["the man has vitamin c.", "she says no"]
+
+
+@pytest.mark.parametrize(
+    "caption",
+    ["vitamin C.", "a T.  ", "X.", "AT&Tx.", "says no.", "Figs.", "the ART.", "...", "2."],
+)
+def test_a_last_stop_after_a_letter_or_a_word_before_numbers_is_judged_by_what_follows(
+    caption: str,
+) -> None:
+    assert judged_by_next(caption)
+
+
+@pytest.mark.parametrize("caption", ["", "a man runs.", "a man runs", "no", "go. ", "vitamin C!"])
+def test_other_captions_are_sent_once(tmp_path: Path, caption: str) -> None:
+    assert not judged_by_next(caption)
+    assert tokenize_java(fake_java(tmp_path, "echo"), [caption, "x"])[1] == "x"
 
 
 @needs_java
