@@ -194,3 +194,43 @@ def test_the_json_may_be_set_instead_of_given(annotations: Path, tmp_path: Path,
     assert (told["train"], told["val"], told["test"]) == (8, 4, {"test": 3})
     assert told["settings"]["data"]["train"] == [str(annotations)]
     assert list(tmp_path.iterdir()) == []
+
+
+def msrvtt_of(videos: Path, folder: Path) -> Path:
+    """Seven videos in the folders and with the JSON of the published archive."""
+    place = folder / "videos" / "all"
+    place.mkdir(parents=True)
+    entries, sentences = [], []
+    for number, path in enumerate(sorted(videos.glob("*.mp4"))):
+        name, split = f"video{number}", "validate" if number > 4 else "train"
+        (place / f"{name}.mp4").symlink_to(path)
+        entries.append({"id": number, "video_id": name, "category": 8, "split": split})
+        words = ("square", "ring", "cross")
+        for sen_id, word in enumerate(words):
+            told = {"caption": f"a {word} moves", "sen_id": 3 * number + sen_id}
+            sentences.append({"video_id": name, **told})
+    path = folder / "train_val_videodatainfo.json"
+    path.write_text(json.dumps({"info": {}, "videos": entries, "sentences": sentences}))
+    return path
+
+
+def test_the_readme_s_way_from_the_published_files_to_scores(
+    small_videos: Path, model_folder: Path, tmp_path: Path, vcap: Any
+) -> None:
+    data, store, run = msrvtt_of(small_videos, tmp_path), tmp_path / "features", tmp_path / "run"
+    sampler = ["--sampler", "msrvtt-notebook", "--exact-pixels", "--device", "cpu"]
+    encoded = vcap("encode", data, "-o", store, "--model", model_folder / "clip", *sampler)
+    assert encoded.exit_code == 0, encoded.stderr
+    trained = vcap(*words(RECIPES[0], data, store, run))
+    assert trained.exit_code == 0, trained.stderr
+    assert "records: train 5, val 2" in trained.stderr
+    said = vcap("caption", data, "--model", run / "model", "--device", "cpu", "--json")
+    assert said.exit_code == 0, said.stderr
+    told = [json.loads(line) for line in said.stdout.splitlines()]
+    assert [one["id"] for one in told] == [f"video{number}" for number in range(7)]
+    predictions = tmp_path / "captions.jsonl"
+    predictions.write_text(said.stdout)
+    line = ["evaluate", "caption", predictions, "-r", data, "--split", "val", "--no-java"]
+    scores = vcap(*line, "--metrics", "CIDEr", "--json")
+    assert scores.exit_code == 0, scores.stderr
+    assert json.loads(scores.stdout)["stamp"]["num_videos"] == 2

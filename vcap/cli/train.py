@@ -32,7 +32,12 @@ Config = Annotated[
 ]
 Data = Annotated[
     list[str] | None,
-    typer.Option("--data", metavar="MANIFEST", help="What to train on.", show_default=False),
+    typer.Option(
+        "--data",
+        metavar="FILE",
+        help="What to train on: a manifest, or MSR-VTT's JSON; may come again.",
+        show_default=False,
+    ),
 ]
 Features = Annotated[
     list[str] | None,

@@ -195,6 +195,12 @@ def test_clips_of_several_stores_and_of_many_shards_come_in_the_order_asked_for(
     assert table.gather(asked)[0].flatten().tolist() == (9 - asked).tolist()
 
 
+def test_features_that_are_no_numbers_are_refused_before_any_training(tmp_path: Path) -> None:
+    kept = FeatureStore(store(tmp_path / "store", 4, nan="v2"))
+    with pytest.raises(FeatureError, match="v2 hold numbers that are not finite"):
+        FeatureTable([kept], ["v1", "v2"])
+
+
 def test_a_video_without_features_is_named(tmp_path: Path) -> None:
     kept = FeatureStore(store(tmp_path / "store", 2))
     with pytest.raises(FeatureError, match="v9"):
