@@ -28,6 +28,7 @@ from vcap.engine.evaluation.paraphrases import (
     save_index,
 )
 from vcap.engine.evaluation.phrases import contained, merged_hashes, phrase_hashes
+from vcap.engine.evaluation.scratch import Scratch
 from vcap.engine.files import output_errors
 from vcap.engine.reporter import Reporter
 from vcap.errors import OutputError, UnavailableError, VcapError
@@ -193,7 +194,7 @@ class Meteor:
         self._cancelled = threading.Event()
         self._threads = ThreadPoolExecutor(MOST + 1, "meteor")
         self._started: Future[None] | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Scratch | None = None
 
     def expect(self, sentences: Iterable[str]) -> None:
         """Start in the background, or remember the sentences if that happened before."""
@@ -223,7 +224,7 @@ class Meteor:
         self._threads.shutdown(cancel_futures=cancel)
         self._end_processes()
         if self._folder is not None:
-            self._folder.cleanup()
+            self._folder.close()
 
     def _end_processes(self) -> None:
         while self._processes:
@@ -269,8 +270,8 @@ class Meteor:
             self._reporter.detail("METEOR starts again with more of its paraphrase table")
             self._end_processes()
         with output_errors(Path(tempfile.gettempdir())):
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="vcap-meteor-")
-            self._table = Path(self._folder.name, f"{num_entries}.gz")
+            self._folder = self._folder or Scratch()
+            self._table = self._folder.path / f"{num_entries}.gz"
             self._table.write_bytes(table)
         self._processes.append(MeteorProcess(self._java, self._table))
         self._num_entries = num_entries

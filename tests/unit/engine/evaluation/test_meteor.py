@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -294,6 +295,20 @@ def test_the_program_ends_with_a_run_that_was_killed(tmp_path: Path) -> None:
     ended = threading.Event()
     while child.exists() and child.read_bytes():  # it reads the end of its input and ends
         ended.wait(0.01)
+
+
+def test_a_start_removes_what_a_killed_run_left(
+    scoring: Meteor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    (place / "vcap-meteor-killed").mkdir(parents=True)
+    (place / "vcap-meteor-killed" / "lock").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    scoring.statistics([pair("a boy", "one child")])
+    (made,) = place.iterdir()
+    assert made.name != "vcap-meteor-killed"
+    scoring.close()
+    assert [*place.iterdir()] == []
 
 
 def test_answers_are_numbers_of_their_own(scoring: Meteor) -> None:
