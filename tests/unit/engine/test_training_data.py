@@ -196,9 +196,15 @@ def test_clips_of_several_stores_and_of_many_shards_come_in_the_order_asked_for(
 
 
 def test_features_that_are_no_numbers_are_refused_before_any_training(tmp_path: Path) -> None:
-    kept = FeatureStore(store(tmp_path / "store", 4, nan="v2"))
+    from vcap.features.store import shard_name
+
+    kept = FeatureStore(store(tmp_path / "store", 4))
+    path, old = tmp_path / "store" / shard_name(0), kept.features("v2").tobytes()
+    path.write_bytes(
+        path.read_bytes().replace(old, np.full_like(kept.features("v2"), np.nan).tobytes())
+    )
     with pytest.raises(FeatureError, match="v2 hold numbers that are not finite"):
-        FeatureTable([kept], ["v1", "v2"])
+        FeatureTable([FeatureStore(tmp_path / "store")], ["v1", "v2"])
 
 
 def test_a_video_without_features_is_named(tmp_path: Path) -> None:
