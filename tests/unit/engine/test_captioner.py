@@ -1,8 +1,10 @@
 """Captioners by name: loaded whole, and captioning features the same way each time."""
 
 import json
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from tests.small_models import SIDE, TEXTS, write_captioner
 from vcap.engine.captioner import Captioner, FrameFeatures, load_model
 from vcap.engine.encoders import load_encoder
 from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
+from vcap.features.store import header_bytes, shard_bytes, shard_name
 from vcap.models.generation import GenerationSettings
 from vcap.models.prefix import PrefixConfig
 
@@ -68,6 +71,58 @@ def test_features_from_a_store_give_the_caption_that_the_video_gives(captioner: 
     fresh = clip(captioner)
     stored = FrameFeatures(fresh.features.astype(np.float16), fresh.times.astype(np.float32))
     assert captioner.generate([stored]) == captioner.generate([fresh])
+
+
+def stored(folder: Path, captioner: Captioner, **changes: Any) -> Path:
+    """A feature store of two clips by the captioner's encoder, or by one that says otherwise."""
+    clips = {f"v{seed}": clip(captioner, seed) for seed in range(2)}
+    items = [
+        (name, one.features.astype(np.float16), one.times.astype(np.float32))
+        for name, one in clips.items()
+    ]
+    made_by = {"encoder": {**captioner.encoder.fingerprint, **changes}, "sampler": "uniform 4"}
+    folder.mkdir()
+    (folder / "store.json").write_bytes(header_bytes(made_by, captioner.encoder.width))
+    (folder / shard_name(0)).write_bytes(shard_bytes(items))
+    return folder
+
+
+def test_a_feature_store_is_captioned_as_its_videos_are(
+    tmp_path: Path, captioner: Captioner
+) -> None:
+    store = stored(tmp_path / "store", captioner, name="the same by another name")
+    found = captioner.caption_features(store)
+    wanted = captioner.generate([clip(captioner), clip(captioner, 1)])
+    assert found == {"v0": wanted[0], "v1": wanted[1]}
+    settings = replace(captioner.settings, num_return=2)
+    some = captioner.caption_features(store, ["v1"], settings)
+    assert list(some) == ["v1"]
+    assert (some["v1"][0], len(some["v1"])) == (wanted[1][0], 2)
+    with pytest.raises(FeatureError, match="v7"):
+        captioner.caption_features(store, ["v7"])
+
+
+def test_features_of_another_encoder_are_refused_naming_both(
+    tmp_path: Path, captioner: Captioner
+) -> None:
+    other = stored(tmp_path / "other", captioner, name="ViT-B-32:openai", weights="0123")
+    told = f'ViT-B-32:openai, {captioner.name} wants those of {captioner.encoder.name}: weights: "0'
+    with pytest.raises(FeatureError, match=re.escape(told)):
+        captioner.caption_features(other)
+
+
+def test_features_that_tell_no_weights_are_taken_by_name(
+    tmp_path: Path, captioner: Captioner
+) -> None:
+    right = stored(tmp_path / "right", captioner)
+    header = json.loads((right / "store.json").read_text())
+    del header["fingerprint"]["encoder"]["weights"]
+    (right / "store.json").write_text(json.dumps(header))
+    assert len(captioner.caption_features(right)) == 2
+    header["fingerprint"]["encoder"]["name"] = "RN50:openai"
+    (right / "store.json").write_text(json.dumps(header))
+    with pytest.raises(FeatureError, match=r"features of RN50:openai, .* wants those of "):
+        captioner.caption_features(right)
 
 
 def test_loading_twice_captions_alike(folder: Path, captioner: Captioner) -> None:

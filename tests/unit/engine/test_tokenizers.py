@@ -135,3 +135,91 @@ def test_a_tokenizer_of_gpt2s_kind_written_into_a_model_folder_reads_back(tmp_pa
     here = load_tokenizer(tmp_path)
     assert here.encode("abba") == there.encode("abba") == [2, 1, 0]
     assert (here.end_id, here.pad_id, here.size) == (there.end_id, there.pad_id, there.size)
+
+
+def unigram(folder: Path, **marks: str | None) -> Path:
+    """A tokenizer of another kind than ours, as transformers keeps it."""
+    from tokenizers import AddedToken, decoders, models, pre_tokenizers
+    from tokenizers import Tokenizer as Library
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<unk>", "</s>", "<blank>", "▁a", "▁red", "▁star", "▁", "r", "e", "d", "<", "/", "s"]
+    library = Library(models.Unigram([(piece, -float(n)) for n, piece in enumerate(pieces)], 0))
+    library.pre_tokenizer = pre_tokenizers.Metaspace()
+    library.decoder = decoders.Metaspace()
+    library.add_special_tokens([AddedToken(mark, special=True) for mark in pieces[:3]])
+    library.enable_truncation(2)
+    library.enable_padding(length=9)
+    given = {"eos_token": "</s>", "pad_token": "<blank>", "unk_token": "<unk>", **marks}
+    PreTrainedTokenizerFast(tokenizer_object=library, **given).save_pretrained(folder)
+    return folder
+
+
+def test_a_tokenizer_of_another_kind_reads_back_the_same(tmp_path: Path) -> None:
+    there = hub_tokenizer(str(unigram(tmp_path / "hub")))
+    assert (there.end_id, there.pad_id, there.size) == (1, 2, 13)
+    ids = there.encode("a red star a red star")
+    assert len(ids) == 6, "neither cut nor padded, whatever its file asks for"
+    assert there.decode([*ids, 1, 2]) == "a red star a red star"
+    (tmp_path / "own").mkdir()
+    there.save(tmp_path / "own")
+    here = load_tokenizer(tmp_path / "own")
+    assert here.encode("a red star a red star") == ids
+    assert (here.end_id, here.pad_id, here.size) == (1, 2, 13)
+
+
+def test_a_mark_in_a_caption_is_text_to_a_tokenizer_of_the_hub_too(tmp_path: Path) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    path = tmp_path / "own.json"
+    path.write_text(train_tokenizer(TEXTS, 300).to_json(), encoding="utf-8")
+    PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token=END).save_pretrained(tmp_path)
+    tokenizer = hub_tokenizer(str(tmp_path))
+    ids = tokenizer.encode(f"a {END}")
+    assert tokenizer.end_id not in ids
+    assert tokenizer.decode(ids) == f"a {END}"
+
+
+def test_our_own_tokenizer_needs_no_second_file(tmp_path: Path) -> None:
+    train_tokenizer(TEXTS, 300).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
+
+
+def test_transformers_reads_what_we_write(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    there = hub_tokenizer(str(unigram(tmp_path / "hub")))
+    (tmp_path / "own").mkdir()
+    there.save(tmp_path / "own")
+    found = AutoTokenizer.from_pretrained(tmp_path / "own")
+    assert found.encode("a red", add_special_tokens=False) == there.encode("a red")
+    assert (found.eos_token, found.pad_token) == ("</s>", "<blank>")
+
+
+def test_a_hub_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not say how a text ends"):
+        hub_tokenizer(str(unigram(tmp_path, eos_token=None)))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("[", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"eos_token": 7}', "want texts"),
+        ('{"eos_token": "<stop>"}', "has no <stop> to end a text with"),
+    ],
+)
+def test_marks_that_make_no_sense_are_named(tmp_path: Path, content: str, complaint: str) -> None:
+    train_tokenizer(TEXTS, 300).save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=complaint):
+        load_tokenizer(tmp_path)
+
+
+def test_marks_may_be_told_as_objects(tmp_path: Path) -> None:
+    train_tokenizer(TEXTS, 300).save(tmp_path)
+    marks = {"eos_token": {"content": END}, "pad_token": {"content": END}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(marks))
+    found = load_tokenizer(tmp_path)
+    assert found.end_id == found.pad_id == found.size - 1
