@@ -15,8 +15,10 @@ for number, line in enumerate(sys.stdin):
     words = len(line.split(" ||| ")[-1].split())
     print(*([float(words), float(entries), float(os.getpid())] + [0.0] * 20), flush=True)
 """
+ECHO = "sys.stdout.write(sys.stdin.read())"
 KINDS = {
     "scoring": SCORING,
+    "both": f"if not table:\n    {ECHO}\n{SCORING}",
     "dying": "sys.stdin.readline()\nprint(*[1.0] * 23, flush=True)\nsys.exit('Exception: broken')",
     "killed": "sys.stdin.readline()\nos.kill(os.getpid(), 9)",
     "full": "sys.exit('Exception in thread \"main\" java.lang.OutOfMemoryError: Java heap space')",
@@ -25,7 +27,7 @@ KINDS = {
     "unbounded": "sys.stdin.readline()\nprint('nan ' * 23, flush=True)\ninput()",
     "twice": "sys.stdin.readline()\nprint(('0.0 ' * 23 + '\\n') * 2, end='', flush=True)\ninput()",
     "silent": "time.sleep(60)",
-    "echo": "sys.stdout.write(sys.stdin.read())",
+    "echo": ECHO,
     "chatty": "sys.stdout.write(sys.stdin.read() + 'one more\\n')",
 }
 

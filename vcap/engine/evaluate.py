@@ -3,10 +3,11 @@
 import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -17,6 +18,9 @@ from vcap.engine.evaluation.report import Report, groups_of
 from vcap.engine.reporter import Reporter
 from vcap.errors import UnavailableError, UsageError
 from vcap.metrics.outcome import Outcome, Weights
+
+if TYPE_CHECKING:
+    from vcap.engine.evaluation.tools import Tools
 
 CAPTION_METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 PARAGRAPH_METRICS = (*CAPTION_METRICS[:4], "repetition")
@@ -100,6 +104,7 @@ def evaluate(
     *,
     stdin: BinaryIO | None = None,
     reporter: Reporter | None = None,
+    tools: "Tools | None" = None,
 ) -> Report:
     """Score predictions.
 
@@ -107,6 +112,10 @@ def evaluate(
         task: one of `TASKS`.
         predictions: a file, a folder of features, or `-` for stdin.
         references: one or more files.
+        settings: what was chosen.
+        stdin: what `-` stands for; that of the process if not given.
+        reporter: who hears warnings.
+        tools: open text tools to share with other evaluations; opened for this one if not given.
 
     Raises:
         UsageError: there is no such task or metric, or no reference.
@@ -121,7 +130,16 @@ def evaluate(
     source = stdin if stdin is not None else getattr(sys.stdin, "buffer", None)
     given = open_given(predictions, source)
     truth = [open_given(path) for path in references]
-    return _evaluate(task, given, truth, settings, reporter)
+    with nullcontext(tools) if tools is not None else text_tools(settings, reporter) as opened:
+        return _evaluate(task, given, truth, settings, reporter, opened)
+
+
+def text_tools(settings: EvaluateSettings, reporter: Reporter) -> "AbstractContextManager[Tools]":
+    """The tokenizer and the programs that these settings ask for."""
+    from vcap.engine.evaluation.tools import open_tools
+
+    full = settings.full_paraphrase_table
+    return open_tools(java=settings.java, full_paraphrase_table=full, reporter=reporter)
 
 
 def _evaluate(
@@ -130,21 +148,15 @@ def _evaluate(
     truth: Sequence[Given],
     settings: EvaluateSettings,
     reporter: Reporter,
+    tools: "Tools",
 ) -> Report:
-    from vcap.engine.evaluation.tools import open_tools
-
     run: Run = getattr(import_module(f"vcap.engine.evaluation.{task}"), f"evaluate_{task}")
     problems = Problems()
-    with open_tools(
-        java=settings.java,
-        full_paraphrase_table=settings.full_paraphrase_table,
-        reporter=reporter,
-    ) as tools:
-        if TASKS[task].text:
-            _refuse_unavailable(settings, tools.unavailable)
-        outcome = run(given, truth, settings, problems, tools)
-        _refuse_unavailable(settings, outcome.unavailable)
-        stamp = _tools_stamp(task, settings, outcome, tools.stamp()) if TASKS[task].text else {}
+    if TASKS[task].text:
+        _refuse_unavailable(settings, tools.unavailable)
+    outcome = run(given, truth, settings, problems, tools)
+    _refuse_unavailable(settings, outcome.unavailable)
+    stamp = _tools_stamp(task, settings, outcome, tools.stamp()) if TASKS[task].text else {}
     for text in (*_absent(outcome.unavailable), *outcome.warnings, *problems.lines()):
         reporter.warn(text)
     groups = groups_of(outcome)

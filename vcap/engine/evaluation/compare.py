@@ -1,11 +1,12 @@
 """How sure the scores of a report are, and whether another report's differ by more than chance."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcap.engine.evaluation.inputs import open_given
 from vcap.engine.evaluation.report import Report
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import InputError, UsageError
@@ -98,17 +99,41 @@ def evaluate_and_judge(
         UsageError: both are stdin.
         InputError: the two were not scored on the same units.
     """
-    from vcap.engine.evaluate import evaluate
+    from vcap.engine.evaluate import TASKS, evaluate, text_tools
 
     if predictions == other == "-":
         raise UsageError("predictions and --compare cannot both be stdin")
-    report = evaluate(task, predictions, references, settings, reporter=reporter)
     if other is None:
-        return judge(report, **draw)
-    second = evaluate(task, other, references, settings, reporter=Silent())
+        return judge(evaluate(task, predictions, references, settings, reporter=reporter), **draw)
+    with text_tools(settings, reporter) as tools:
+        if task in TASKS and TASKS[task].text and other != "-":
+            tools.announce(_sentences_of(task, other))
+        report = evaluate(task, predictions, references, settings, reporter=reporter, tools=tools)
+        second = evaluate(task, other, references, settings, reporter=Silent(), tools=tools)
     for line in _only_of(second, report):
         reporter.warn(f"{other}: {line}")
     return judge(report, second, **draw)
+
+
+def _sentences_of(task: str, other: str) -> list[str]:
+    """Every text of a file of JSON as the task cleans it; none where it cannot be read."""
+    try:
+        texts = [*_texts_in(open_given(other).load())]
+    except InputError:
+        return []  # which the evaluation tells
+    from vcap.metrics.ptb import clean_ascii, clean_paragraph
+
+    if task == "paragraph":
+        return [clean_paragraph(" ".join(texts))]
+    return [*texts, *map(clean_ascii, texts)] if task == "dense" else texts
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(part)
 
 
 def _only_of(other: Report, report: Report) -> list[str]:

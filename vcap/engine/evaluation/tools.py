@@ -41,6 +41,7 @@ class Tools:
         self._full_table = full_table
         self._java_tokenizes = java is not None and program_path(TOKENIZER_JAR) is not None
         self._tokens: dict[str, str] = {}
+        self._announced: dict[str, None] = {}
         self._rows: dict[Pair, int] = {}
         self._spice: dict[Pair, float] = {}
         self._statistics = np.zeros((0, NUM_STATISTICS))
@@ -64,7 +65,8 @@ class Tools:
         """Each caption as the PTB tokenizer gives it: tokens joined with one blank."""
         lines = [caption.translate(ONE_LINE) for caption in captions]
         with self._lock:
-            new = [line for line in dict.fromkeys(lines) if line not in self._tokens]
+            asked = dict.fromkeys(lines) | self._announced
+            new = [line for line in asked if line not in self._tokens]
             if new:
                 self._tokens.update(zip(new, self._tokenize(new), strict=True))
             return [self._tokens[line] for line in lines]
@@ -76,11 +78,18 @@ class Tools:
 
         return tokenize_python(lines)
 
+    def announce(self, captions: Iterable[str]) -> None:
+        """Say what a later evaluation will ask about: one start of each program does for both."""
+        with self._lock:
+            self._announced |= dict.fromkeys(caption.translate(ONE_LINE) for caption in captions)
+
     def expect(self, sentences: Iterable[str]) -> None:
         """Say what METEOR will be asked about, so that it can start while other work is done."""
         with self._lock:
             if self._meteor is not None and "METEOR" not in self.unavailable:
-                self._meteor.expect(sentences)
+                later = [self._tokens.get(line, line) for line in self._announced]
+                self._announced = {}
+                self._meteor.expect((*sentences, *later))
 
     def meteor(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float64]:
         """The 23 statistics of each pair, [N, 23].

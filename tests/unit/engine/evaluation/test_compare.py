@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.fake_java import fake_java, starts
+from tests.unit.engine.evaluation.test_paraphrases import write_table
 from vcap.engine import evaluate as evaluate_module
+from vcap.engine.evaluation import meteor, tools
 from vcap.engine.evaluation.compare import (
     Verdict,
     evaluate_and_judge,
@@ -145,7 +148,7 @@ class TestTwoFiles:
         """The files that were evaluated, by an evaluation that finds fault with each."""
         seen: list[str] = []
 
-        def evaluate(_: str, name: str, *rest: Any, reporter: Any) -> Report:
+        def evaluate(_: str, name: str, *rest: Any, reporter: Any, tools: Any = None) -> Report:
             seen.append(name)
             problems = Problems()
             problems.add("missing", f"{name}: v1")
@@ -184,3 +187,65 @@ class TestTwoFiles:
         with pytest.raises(UsageError, match="both be stdin"):
             self.run("-", "-", Silent())
         assert asked == []
+
+
+class TestOneStartForBoth:
+    """The programs that both evaluations need are started once, with what both files say."""
+
+    @pytest.fixture
+    def java(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A stand-in for Java; gives the folder where it notes its starts."""
+        program, table = fake_java(tmp_path, "both"), write_table(tmp_path / "table.gz")
+        monkeypatch.setattr(tools, "find_java", lambda: program)
+        monkeypatch.setattr(meteor, "require_program", lambda name: table)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        return tmp_path
+
+    def compared(self, task: str, folder: Path, said: Any, other: Any, truth: Any) -> Verdict:
+        """The verdict on two files of JSON."""
+        paths = []
+        for name, value in (("said", said), ("other", other), ("truth", truth)):
+            paths.append(folder / f"{name}.json")
+            paths[-1].write_text(json.dumps(value), encoding="utf-8")
+        settings = evaluate_module.EvaluateSettings(metrics=("METEOR",))
+        first, second = str(paths[0]), str(paths[1])
+        return evaluate_and_judge(
+            task, first, paths[2:], settings, other=second, reporter=Silent(), resamples=5
+        )
+
+    @pytest.mark.parametrize(
+        ("task", "num_tokenizers"), [("caption", 1), ("dense", 1), ("paragraph", 0)]
+    )
+    def test_meteor_and_the_tokenizer_start_once(
+        self, java: Path, task: str, num_tokenizers: int
+    ) -> None:
+        def told(text: str) -> Any:
+            event = {"sentence": text, "timestamp": [0, 10]}
+            more = {"sentence": "caf\u00e9 horse", "timestamp": [0, 10]}
+            results = {"v": [event, more], "w": [event]}
+            return {"version": "1", "external_data": {}, "results": results}
+
+        true: dict[str, Any] = {"duration": 10, "timestamps": [[0, 10]], "sentences": ["one child"]}
+        truth: dict[str, Any] = {"v": true, "w": true}
+        said, other = told("a boy"), told("a zebra")
+        if task == "caption":
+            said, other = ({"v": text, "w": text} for text in ("a boy", "zebra"))
+            truth = {"v": ["one child", "a horse"], "w": ["a kid"]}
+        if task == "paragraph":
+            truth = {"v": "one child", "w": "a kid"}
+        verdict = self.compared(task, java, said, other, truth)
+        assert verdict.other is not None and "METEOR" in verdict.comparison
+        assert sum(" -a " in start for start in starts(java)) == 1
+        assert sum("PTBTokenizer" in start for start in starts(java)) == num_tokenizers
+
+    def test_a_second_file_that_cannot_be_read_is_told(self, java: Path) -> None:
+        (java / "odd.json").write_text("no JSON", encoding="utf-8")
+        (java / "said.json").write_text('{"v": "a boy"}', encoding="utf-8")
+        (java / "truth.json").write_text('{"v": ["one child"]}', encoding="utf-8")
+        names = [str(java / f"{name}.json") for name in ("said", "odd")]
+        settings = evaluate_module.EvaluateSettings()
+        with pytest.raises(InputError, match=r"odd\.json"):
+            evaluate_and_judge(
+                "caption", names[0], [java / "truth.json"], settings, other=names[1],
+                reporter=Silent(),
+            )  # fmt: skip

@@ -59,6 +59,33 @@ def test_expected_sentences_start_meteor_early(scoring: Path) -> None:
     assert len(starts(scoring)) == 1
 
 
+def test_what_is_announced_is_tokenised_and_expected_with_the_first_texts(scoring: Path) -> None:
+    fake_java(scoring, "both")
+    with open_tools(cache_dir=scoring / "cache") as opened:
+        opened.announce(["zebra , horse", "a\nhorse"])
+        opened.expect(opened.tokenize(["a boy", "one child"]))
+        assert opened.tokenize(["zebra , horse", "a\nhorse"]) == ["zebra horse", "a horse"]
+        first = opened.meteor(PAIRS[:1])
+        second = opened.meteor(PAIRS[1:])
+    assert first[0, 1] == second[0, 1] == 2  # entries of the one table
+    assert ["-a" in start for start in starts(scoring)] == [False, True]
+
+
+def test_what_is_announced_counts_as_it_stands_where_nothing_is_tokenised(scoring: Path) -> None:
+    with open_tools(cache_dir=scoring / "cache") as opened:
+        opened.announce(["zebra", "horse"])
+        opened.expect(["a boy", "one child"])
+        opened.meteor(PAIRS[:1])
+        opened.meteor([("zebra", ("horse",))])
+    assert len(starts(scoring)) == 1
+
+
+def test_what_is_announced_starts_nothing_by_itself(scoring: Path) -> None:
+    with open_tools(cache_dir=scoring / "cache") as opened:
+        opened.announce(["zebra", "horse"])
+    assert starts(scoring) == []
+
+
 def test_an_interrupt_ends_what_was_started(scoring: Path) -> None:
     with pytest.raises(KeyboardInterrupt), open_tools(cache_dir=scoring / "cache") as opened:
         opened.meteor(PAIRS)
