@@ -15,9 +15,12 @@ from tests.unit.engine.captioned import captions
 from tests.unit.engine.methods.test_prefix_method import MODEL, method, told, trained
 from vcap.engine.captioner import FrameFeatures, load_model
 from vcap.engine.checkpoint import read_tensors
+from vcap.engine.methods.adapters import LoraOptions
 from vcap.engine.methods.language import load_language, new_language
+from vcap.engine.methods.prefix import PrefixOptions
 from vcap.engine.reporter import Silent
 from vcap.engine.schedule import TrainConfig
+from vcap.engine.settings import fill
 from vcap.engine.tokenizers import load_tokenizer
 from vcap.engine.train import train_method
 from vcap.errors import CheckpointError, ConfigError
@@ -123,7 +126,7 @@ def test_a_language_model_of_another_kind_starts_from_nothing(tmp_path: Path) ->
     lm: Any = one.captioner.lm
     assert (lm.config.model_type, lm.config.eos_token_id) == ("llama", tokenizer.end_id)
     loss = one.losses(one.batch(0, 0))["caption"]
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     weight = lm.get_input_embeddings().weight
     assert weight.grad is not None
     assert torch.isfinite(loss)
@@ -222,3 +225,33 @@ def test_weights_of_other_sizes_are_told_by_key_wanted_and_found_shape(tmp_path:
     (run / "config.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"missing: mapper\.hidden\.weight.*unknown: mapper"):
         load_model(str(run), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"architecture": {"model_type": "homemade"}}, "no causal language model"),
+        ({"architecture": {"model_type": "llama", **KINDS["llama"]}}, "says another"),
+        ({"architecture": "llama"}, "architecture"),
+    ],
+)
+def test_a_captioners_architecture_that_was_edited_wrongly_is_told(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    trained(tmp_path)
+    content = told(tmp_path)
+    content["lm"].update(changes)
+    (tmp_path / "run" / "model" / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=rf"config\.json: .*{complaint}"):
+        load_model(str(tmp_path / "run"), device="cpu")
+
+
+def test_lora_is_asked_for_on_the_command_line(tmp_path: Path) -> None:
+    from vcap.engine.train import resolve
+
+    wishes = ["options.train_lm=false", "options.lora.rank=4", "options.lora.targets=[c_attn]"]
+    found = resolve("prefix", overrides=[*wishes, "data.train=m.jsonl"])
+    options = fill(PrefixOptions, found.options, "options")
+    assert options.lora == LoraOptions(rank=4, targets=("c_attn",))
+    off = resolve("prefix", overrides=["options.lora=null", "data.train=m.jsonl"])
+    assert fill(PrefixOptions, off.options, "options").lora is None
