@@ -4,6 +4,7 @@ Shapes: B clips, T frames, D feature width, L tokens. Masks are True where real.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,11 @@ from torch import Tensor
 
 def pad_tokens(rows: Sequence[Sequence[int]], padding: int = 0) -> tuple[Tensor, Tensor]:
     """Token rows -> tokens [B, L] int64 and mask [B, L], padded on the right."""
-    longest = max((len(row) for row in rows), default=0)
-    tokens = torch.full((len(rows), longest), padding, dtype=torch.int64)  # [B, L]
-    mask = torch.zeros((len(rows), longest), dtype=torch.bool)  # [B, L]
-    for number, row in enumerate(rows):
-        tokens[number, : len(row)] = torch.as_tensor(row, dtype=torch.int64)
-        mask[number, : len(row)] = True
-    return tokens, mask
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # [B, L]
+    tokens = np.full(mask.shape, padding, dtype=np.int64)  # [B, L]
+    tokens[mask] = np.fromiter(chain.from_iterable(rows), np.int64, int(lengths.sum()))
+    return torch.from_numpy(tokens), torch.from_numpy(mask)
 
 
 def pad_features(

@@ -28,10 +28,11 @@ class SlotTable:
     """
 
     def __init__(self, truths: Sequence[Slots], texts: Sequence[Sequence[str]]) -> None:
-        said = [set(parse_slots(text)) for own in texts for text in own]
         known = {
             name for truth in truths for name, value in truth.items() if isinstance(value, str)
         }
+        # Most data sets have no slots, but captions by the hundred thousand.
+        said = [set(parse_slots(text)) for own in texts for text in own] if known else []
         spoken: set[str] = set().union(*said)
         self.names = sorted(known & spoken)
         self.required = [name for name in self.names if all(name in slots for slots in said)]
