@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.fault.toy import tree
+from vcap.cli.app import app
 from vcap.engine.interrupt import StopRequest
 from vcap.engine.reporter import Silent
 from vcap.engine.train import resolve, train_method
-from vcap.features.store import header_bytes, shard_bytes, shard_name
 
 RECIPES = ("msrvtt-prefix", "msrvtt-prefix-lm")
 NUM_FRAMES, WIDTH = 28, 512
@@ -38,21 +40,18 @@ def annotations(shared_root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, annotations: Path) -> Path:
-    """Noise in the form of the published features."""
-    folder = tmp_path_factory.mktemp("store")
+    """Noise in a file like that of the published features, imported as those are."""
+    folder = tmp_path_factory.mktemp("published")
     draw = np.random.default_rng(0)
-    encoder = {"name": "ViT-B-32:openai", "features": "embedding", "weights": "stand-in"}
-    made_by = {"encoder": encoder, "sampler": f"msrvtt-notebook {NUM_FRAMES}", "decoder": "none"}
-    times = np.arange(NUM_FRAMES, dtype=np.float32)
-    videos = [one["video_id"] for one in json.loads(annotations.read_text())["videos"]]
-    items = [
-        (name, draw.normal(0, 0.3, (NUM_FRAMES, WIDTH)).astype(np.float16), times)
-        for name in videos
-        if name != LOST
-    ]
-    (folder / "store.json").write_bytes(header_bytes(made_by, WIDTH))
-    (folder / shard_name(0)).write_bytes(shard_bytes(items))
-    return folder
+    with h5py.File(folder / "features.hdf5", "w") as file:
+        for video in json.loads(annotations.read_text())["videos"]:
+            if video["video_id"] != LOST:
+                noise = draw.normal(0, 0.3, (NUM_FRAMES, WIDTH)).astype(np.float16)
+                file.create_dataset(video["video_id"], data=noise)
+    words = ["encode", "--import", str(folder / "features.hdf5"), "-o", str(folder / "store")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    return folder / "store"
 
 
 def changes() -> list[str]:
