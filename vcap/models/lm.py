@@ -14,6 +14,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
 
 UNBOUNDED = 1 << 20  # positions of a model that counts them without a table
 NO_SHAPE = {  # of a transformers config: where it comes from, not what is computed
@@ -114,10 +115,25 @@ def _from_architecture(config: LmConfig) -> nn.Module:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from writing to the terminal; what matters is raised."""
+    level, shows_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shows_bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
 def _told() -> Iterator[None]:
     """Whatever transformers complains of becomes one error about the architecture."""
     try:
-        yield
+        with quiet():
+            yield
     except (
         StrictDataclassError,
         ArithmeticError,

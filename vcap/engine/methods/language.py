@@ -18,6 +18,7 @@ from vcap.models.lm import (
     check_lm,
     config_for_tokens,
     config_from_transformers,
+    quiet,
 )
 
 HUB = "hf:"
@@ -137,9 +138,10 @@ def _weights_of(repository: str) -> nn.Module:
         config = AutoConfig.from_pretrained(repository, trust_remote_code=False)
         if getattr(config, "quantization_config", None):
             raise CheckpointError(f"the language model {repository} is quantised; want plain ones")
-        model, told = AutoModelForCausalLM.from_pretrained(
-            repository, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
-        )
+        with quiet():
+            model, told = AutoModelForCausalLM.from_pretrained(
+                repository, trust_remote_code=False, dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0][:300]
         if here:

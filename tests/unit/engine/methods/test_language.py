@@ -181,6 +181,17 @@ def test_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
         load_language(str(folder))
 
 
+def test_loading_writes_nothing_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = folder_of(tmp_path / "llama", "llama")
+    capfd.readouterr()
+    load_language(str(folder))
+    with pytest.raises(CheckpointError, match="lacks weights"):
+        load_language(str(edited(folder, num_hidden_layers=2)))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "llama", "llama", vocab_size=20)
     with pytest.raises(CheckpointError, match=r"its tokenizer has \d+ ids, its model knows 20"):
