@@ -33,7 +33,8 @@ _FOLDER = _set(
 )
 _INPUTS = typer.Argument(
     metavar="VIDEO|DIR|MANIFEST|-",
-    help="Videos, folders of videos, manifests (.jsonl), or `-` for a list on stdin.",
+    help="Videos, folders of videos, manifests (.jsonl, MSR-VTT's .json), or `-` for a list on "
+    "stdin.",
     show_default=False,
 )
 _WORKERS = "Items prepared at the same time; default: the number of processors."
