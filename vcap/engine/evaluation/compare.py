@@ -16,6 +16,8 @@ from vcap.reports.table import Sheet
 if TYPE_CHECKING:
     from vcap.engine.evaluate import EvaluateSettings
 
+OF_SENTENCES = ("caption", "dense", "paragraph")  # tasks that ask the tokenizer or METEOR
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -99,14 +101,14 @@ def evaluate_and_judge(
         UsageError: both are stdin.
         InputError: the two were not scored on the same units.
     """
-    from vcap.engine.evaluate import TASKS, evaluate, text_tools
+    from vcap.engine.evaluate import evaluate, text_tools
 
     if predictions == other == "-":
         raise UsageError("predictions and --compare cannot both be stdin")
     if other is None:
         return judge(evaluate(task, predictions, references, settings, reporter=reporter), **draw)
     with text_tools(settings, reporter) as tools:
-        if task in TASKS and TASKS[task].text and other != "-":
+        if task in OF_SENTENCES and other != "-":
             tools.announce(_sentences_of(task, other))
         report = evaluate(task, predictions, references, settings, reporter=reporter, tools=tools)
         second = evaluate(task, other, references, settings, reporter=Silent(), tools=tools)
