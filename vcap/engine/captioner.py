@@ -25,6 +25,7 @@ from vcap.errors import CheckpointError, ConfigError, FeatureError, UnavailableE
 from vcap.features.store import FeatureStore
 from vcap.models.generation import GenerationSettings, generate
 from vcap.models.lm import LmConfig, build_lm
+from vcap.models.packed import pack
 from vcap.models.prefix import PrefixCaptioner, PrefixConfig
 from vcap.types import FrameFeatures
 from vcap.video.sample import Sampler, parse_sampler
@@ -81,6 +82,7 @@ class Captioner:
     ) -> None:
         self.name = name
         self.model = model.eval().requires_grad_(False)
+        pack(self.model.lm)
         self.encoder = encoder
         self.sampler = sampler
         self.num_frames = model.config.clip_length
