@@ -1,7 +1,7 @@
 """Top-1 and top-5 accuracy of ranked labels, as fractions.
 
-Departures: none; a video without a prediction is wrong, and ties of scores are broken against the
-model before the labels get here.
+Departures: none; a video without a prediction is wrong unless it is left out, and ties of scores
+are broken against the model before the labels get here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,10 @@ Label = str | int
 
 
 def score_classification(
-    predictions: Mapping[str, Sequence[Label]], references: Mapping[str, Label]
+    predictions: Mapping[str, Sequence[Label]],
+    references: Mapping[str, Label],
+    *,
+    missing: str = "zero",
 ) -> Outcome:
     """Share of the videos whose label is the first of the ranked ones, or among the first five.
 
@@ -27,10 +30,13 @@ def score_classification(
         predictions: ranked labels a video, the likeliest first; others than `references` names
             are left out.
         references: the true label a video.
+        missing: "zero" counts a video without a prediction as wrong, "skip" leaves it out.
 
     Raises:
-        ValueError: there is no reference.
+        ValueError: there is no reference, or with "skip" no predicted one.
     """
+    if missing == "skip":
+        references = {name: label for name, label in references.items() if name in predictions}
     if not references:
         raise ValueError("no video to classify")
     ranks = label_ranks(predictions, references)
@@ -47,7 +53,7 @@ def score_classification(
         rescore=rescore,
         items=_items(predictions, references, hits),
         details={"by_label": _by_label(references, hits)},
-        protocol={"denominator": "all reference videos"},
+        protocol={"denominator": f"{'predicted' if missing == 'skip' else 'all'} reference videos"},
         unavailable={} if ranked else {"top-5": ONE_LABEL},
     )
 

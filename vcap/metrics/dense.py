@@ -91,10 +91,10 @@ class _Measures:
     totals: Array
     counts: Array
 
-    def means(self, weights: Weights) -> dict[str, Array]:
+    def means(self, weights: Weights, *, empty: float = 0.0) -> dict[str, Array]:
         """Each figure at each threshold, [T], every video taken as often as its weight says."""
         totals, counts = (np.tensordot(weights, part, 1) for part in (self.totals, self.counts))
-        return dict(zip(self.names, _ratio(totals, counts), strict=True))
+        return dict(zip(self.names, _ratio(totals, counts, empty), strict=True))
 
     def by_video(self) -> dict[str, Array]:
         """Each figure of each video, [U, T]."""
@@ -132,15 +132,16 @@ def score_dense(
     measures = _measured(videos, kept, tools, protocol, {*shown} & {*LANGUAGE})
 
     def rescore(weights: Weights) -> dict[str, float]:
-        found = _headline(measures.means(np.asarray(weights, dtype=np.float64)))
-        return {name: float(found[name]) for name in shown}
+        drawn = np.asarray(weights, dtype=np.float64)
+        return _shown(measures.means(drawn, empty=np.nan), shown)
 
     return Outcome(
         units=units,
-        scores=rescore(np.ones(len(units))),
+        scores=_shown(measures.means(np.ones(len(units))), shown),
         rescore=rescore,
         items=_items(dict(zip(units, videos, strict=True)), kept, measures, shown),
-        details=_details(videos, kept, measures, protocol, shown),
+        details=_details(videos, kept, measures, protocol, shown)
+        | {"beyond_max_proposals": _cut(units, predictions, protocol.max_proposals)},
         protocol=protocol.as_dict(),
         unavailable=absent,
         warnings=_warnings(videos, protocol),
@@ -160,6 +161,12 @@ def _video(
     proposals = predictions.get(unit, ())[: protocol.max_proposals]
     files = tuple(file[unit] for file in references if unit in file)
     return Video(proposals, files, unit in predictions)
+
+
+def _cut(units: Iterable[str], predictions: Events, limit: int) -> dict[str, int]:
+    """How many proposals of a video do not count, where there are more than the limit."""
+    sizes = {unit: len(predictions.get(unit, ())) for unit in units}
+    return {unit: size - limit for unit, size in sizes.items() if size > limit}
 
 
 def _measured(
@@ -230,8 +237,15 @@ def _sums(values: Array, group: npt.NDArray[np.int64], num_groups: int) -> Array
     return np.asarray(np.bincount(group, values, num_groups), dtype=np.float64)
 
 
-def _ratio(above: Array, below: Array) -> Array:
-    return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
+def _ratio(above: Array, below: Array, empty: float = 0.0) -> Array:
+    found: Array = np.full(above.shape, empty)
+    np.divide(above, below, out=found, where=below > 0)
+    return found
+
+
+def _shown(values: Mapping[str, Array], shown: Sequence[str]) -> dict[str, float]:
+    found = _headline(values)
+    return {name: float(found[name]) for name in shown}
 
 
 def _headline(values: Mapping[str, Array]) -> dict[str, Array]:

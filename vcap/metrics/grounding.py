@@ -4,8 +4,9 @@ Two published forms. `activitynet`: tIoU as in dense captioning (union of two ov
 1e-8 in the divisor), R@1 and R@5 at 0.1, 0.3, 0.5, 0.7, and the mean tIoU of first proposals.
 `charades`: intersection over hull without an epsilon, first proposal only, 0.3, 0.5, 0.7.
 
-Departures: a query without a proposal is a miss and counts 0; a hull of no length, which would
-divide by zero, counts 0 too. Recalls are float64, where one original holds them in float32.
+Departures: a query without a proposal is a miss and counts 0 unless it is left out; a hull of no
+length, which would divide by zero, counts 0 too. Recalls are float64, where one original holds them
+in float32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ def score_grounding(
     *,
     form: str = "activitynet",
     tious: Sequence[float] | None = None,
+    missing: str = "zero",
 ) -> Outcome:
     """Recall of the first proposals at each tIoU (reached or exceeded), and the mean tIoU.
 
@@ -48,10 +50,13 @@ def score_grounding(
         references: the true segment a query.
         form: "activitynet" or "charades".
         tious: other thresholds than the form's.
+        missing: "zero" counts a query without a proposal as a miss, "skip" leaves it out.
 
     Raises:
-        ValueError: there is no reference, or no such form.
+        ValueError: there is no reference, with "skip" no query with an entry, or no such form.
     """
+    if missing == "skip":
+        references = {query: true for query, true in references.items() if query in predictions}
     if form not in FORMS or not references:
         raise ValueError(f"want queries and one of {', '.join(FORMS)}, got {form!r}")
     chosen = FORMS[form]
@@ -69,7 +74,12 @@ def score_grounding(
         rescore=rescore,
         items=_items(predictions, references, values),
         details={"queries": len(references)},
-        protocol={"form": form, "tious": list(thresholds), "match": "tIoU >= threshold"},
+        protocol={
+            "form": form,
+            "tious": list(thresholds),
+            "match": "tIoU >= threshold",
+            "denominator": "predicted queries" if missing == "skip" else "all queries",
+        },
     )
 
 

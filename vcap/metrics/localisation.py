@@ -46,10 +46,10 @@ def start_hits(starts: Array, event_starts: Array, seconds: Sequence[float]) -> 
 
 
 def f1_score(precision: Array, recall: Array) -> Array:
-    """Harmonic mean of each precision with its recall; 0 where both are 0."""
+    """Harmonic mean of each precision with its recall; 0 where both are 0, NaN where one is."""
     total = precision + recall
     twice = 2 * precision * recall
-    return np.divide(twice, total, out=np.zeros_like(total), where=total > 0)
+    return np.divide(twice, total, out=np.zeros_like(total), where=total != 0)
 
 
 def localisation_scores(values: Mapping[str, Array]) -> dict[str, Array]:

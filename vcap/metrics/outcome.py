@@ -4,8 +4,9 @@ A metric is a function of plain values. What it needs from outside (the tokenize
 run in Java) comes as `TextTools`, so that this folder starts no process and opens no file.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,7 +50,8 @@ class Outcome:
         units: ids of what the scores are made of (videos, clips, queries or questions).
         scores: the headline figures by name, in the order in which they are shown.
         rescore: weights [U] of the units (how often each is drawn) -> the same figures; ones give
-            `scores`. Document frequencies and the like stay those of the whole set.
+            `scores`. Document frequencies and the like stay those of the whole set. NaN where
+            none of what was drawn has a value.
         items: one JSON object a unit, in the order of `units`: `id`, `scores` (name -> value), and
             where there are such `prediction`, `references`, `length` (of the prediction).
         details: further JSON-able figures, such as one value a tIoU threshold.
@@ -90,6 +92,36 @@ def merge(outcomes: Sequence[Outcome]) -> Outcome:
         protocol=_united([outcome.protocol for outcome in outcomes]),
         unavailable=_united([outcome.unavailable for outcome in outcomes]),
         warnings=tuple(dict.fromkeys(text for o in outcomes for text in o.warnings)),
+    )
+
+
+def only(outcome: Outcome, names: Sequence[str]) -> Outcome:
+    """The outcome with these scores alone."""
+    wanted = set(names)
+
+    def rescore(weights: Weights) -> dict[str, float]:
+        return {name: v for name, v in outcome.rescore(weights).items() if name in wanted}
+
+    scores = {name: value for name, value in outcome.scores.items() if name in wanted}
+    return replace(outcome, scores=scores, rescore=rescore)
+
+
+def within(outcome: Outcome, units: Collection[str]) -> Outcome:
+    """The outcome over those of its units that are named; the others must count nothing in it."""
+    kept = np.array([unit in units for unit in outcome.units], dtype=np.bool_)
+    if kept.all():
+        return outcome
+
+    def rescore(weights: Weights) -> dict[str, float]:
+        spread = np.zeros(len(kept))
+        spread[kept] = weights
+        return outcome.rescore(spread)
+
+    return replace(
+        outcome,
+        units=tuple(compress(outcome.units, kept)),
+        rescore=rescore,
+        items=[*compress(outcome.items, kept)],
     )
 
 

@@ -2,7 +2,7 @@
 
 Paragraphs are compared by their words alone: every character that is not an ASCII letter becomes
 a blank, also digits, and capitals do not count. A video of any reference file counts; one without
-a prediction has the empty paragraph.
+a prediction has the empty paragraph, unless such are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,10 @@ from vcap.metrics.ptb import clean_paragraph
 
 PARAGRAPH_METRICS = (*BLEU_NAMES, "METEOR", "ROUGE-L", "CIDEr")
 PREFIX = "v_"
+MISSING_RULES = {
+    "zero": "a missing video is an empty text",
+    "skip": "a missing video is left out",
+}
 Value = TypeVar("Value")
 
 
@@ -22,6 +26,8 @@ def score_paragraphs(
     paragraphs: Sequence[Mapping[str, str]],
     tools: TextTools,
     metrics: Sequence[str] | None = None,
+    *,
+    missing: str = "zero",
 ) -> Outcome:
     """BLEU-1..4, METEOR, ROUGE-L and CIDEr of the videos' paragraphs.
 
@@ -31,6 +37,7 @@ def score_paragraphs(
             are brought together by `with_prefix`.
         tools: METEOR.
         metrics: which ones, by the names of the caption metrics.
+        missing: "zero" gives a video without a prediction the empty text, "skip" leaves it out.
 
     Raises:
         UsageError: a name is not one of a caption metric.
@@ -38,19 +45,21 @@ def score_paragraphs(
     told = {video: paragraph_of(captions) for video, captions in with_prefix(predictions).items()}
     files = [with_prefix(file) for file in paragraphs]
     units = tuple(dict.fromkeys(video for file in files for video in file))
+    if missing == "skip":
+        units = tuple(unit for unit in units if unit in told)
     given: list[Pair] = [
         (told.get(unit, ""), tuple(file[unit] for file in files if unit in file)) for unit in units
     ]
     judged = [(clean_paragraph(text), tuple(map(clean_paragraph, texts))) for text, texts in given]
-    names, missing = usable_metrics(PARAGRAPH_METRICS if metrics is None else metrics, tools)
+    names, absent = usable_metrics(PARAGRAPH_METRICS if metrics is None else metrics, tools)
     found = caption_scores(judged, tools, names)
     return Outcome(
         units=units,
         scores=found.scores,
         rescore=found.rescore,
         items=_items(units, given, judged, found),
-        protocol={"paragraph": "ASCII letters only, lower case; a missing video is an empty text"},
-        unavailable=missing,
+        protocol={"paragraph": f"ASCII letters only, lower case; {MISSING_RULES[missing]}"},
+        unavailable=absent,
     )
 
 

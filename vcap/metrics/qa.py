@@ -9,6 +9,7 @@ Departures: the published script divides its "free" accuracy by the wrong count.
 An unanswered question is wrong for WUPS too, where nothing else is asked.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vcap.metrics.outcome import Outcome, Weights
+from vcap.metrics.outcome import Outcome, Weights, within
 
 TYPES = (
     "motion",
@@ -62,7 +63,8 @@ def score_qa(
         predictions: answers by question; others than `references` names are left out.
         references: the true answers by question.
         wup: the best Wu-Palmer similarity of two words as nouns; 0 if one of them is none.
-        missing: "zero" counts an unanswered question as wrong, "skip" leaves it out.
+        missing: "zero" counts an unanswered question as wrong, "skip" leaves it out: it is no
+            unit then.
 
     Raises:
         ValueError: there is no question, or with "skip" no answered one.
@@ -78,7 +80,7 @@ def score_qa(
     def rescore(weights: Weights) -> dict[str, float]:
         return _scores(weights * counted, values, {n: g for n, g in groups.items() if whole[n]})
 
-    return Outcome(
+    outcome = Outcome(
         units=tuple(references),
         scores=rescore(np.ones(len(references))),
         rescore=rescore,
@@ -92,6 +94,7 @@ def score_qa(
             "denominator": "answered questions" if missing == "skip" else "all questions",
         },
     )
+    return within(outcome, predictions) if missing == "skip" else outcome
 
 
 def wups(answer: str, prediction: str, threshold: float, wup: Similarity) -> float:
@@ -153,16 +156,16 @@ def _groups(references: Mapping[str, Answer]) -> dict[str, Floats]:
 def _scores(
     weights: Weights, values: Mapping[str, Floats], groups: Mapping[str, Floats]
 ) -> dict[str, float]:
-    """The headline figures; a type that the weights leave out altogether scores 0."""
+    """The headline figures; a type that the weights leave out altogether has none: NaN."""
     scores = {"accuracy": _mean(values["accuracy"], weights)}
     for name, group in groups.items():
         scores[f"accuracy {name}"] = _mean(values["accuracy"], weights * group)
     return scores | {name: _mean(value, weights) for name, value in values.items()}
 
 
-def _mean(values: Floats, weights: Weights) -> float:
+def _mean(values: Floats, weights: Weights, empty: float = math.nan) -> float:
     total = weights.sum()
-    return float(weights @ values / total) if total > 0 else 0.0
+    return float(weights @ values / total) if total > 0 else empty
 
 
 def _details(
@@ -181,8 +184,8 @@ def _details(
             name: {"questions": int(group.sum()), "right": int(right @ group)}
             for name, group in groups.items()
         },
-        "over answered questions": {n: _mean(v, answered) for n, v in values.items()},
-        LIST_ACCURACY: _mean(lists, answered),
+        "over answered questions": {n: _mean(v, answered, 0.0) for n, v in values.items()},
+        LIST_ACCURACY: _mean(lists, answered, 0.0),
     }
     official = _official_free(right, references)
     return details if official is None else {**details, OFFICIAL_FREE: official}

@@ -8,6 +8,7 @@ captions, in file order, as the first reference file that holds the video has ev
 all captions.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def score_repetition(
 
     return Outcome(
         units=units,
-        scores=rescore(np.ones(len(units))),
+        scores=rescore(np.ones(len(units))) if judged.any() else dict.fromkeys(NAMES, 0.0),
         rescore=rescore,
         items=[*_items(units, judged, table)],
         details={
@@ -102,7 +103,7 @@ def _count(sentences: Sequence[Sequence[str]]) -> _Counts:
 
 def _mean(table: npt.NDArray[np.float64], weights: Weights) -> list[float]:
     total = weights.sum()
-    return [float(value) for value in weights @ table / (total if total else 1.0)]
+    return [float(value) for value in weights @ table / (total if total else math.nan)]
 
 
 def _items(

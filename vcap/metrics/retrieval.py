@@ -55,7 +55,7 @@ def score_retrieval(
     """Score both directions; the units are the videos that have a text.
 
     Args:
-        similarity: [Q, V] float, higher is closer.
+        similarity: [Q, V], higher is closer; whole numbers are taken as float64.
         video_of_text: [Q] int, the column that answers each row.
         ties: "worst" counts a tie against the model, "best" for it.
         video_ids: names of the columns; their numbers if absent.
@@ -64,6 +64,7 @@ def score_retrieval(
         ValueError: a shape differs from the above, a similarity is NaN, or there is no text.
     """
     target = np.asarray(video_of_text, dtype=np.int64)
+    similarity = _real(similarity)
     _check(similarity, target)
     names = video_ids if video_ids is not None else [str(n) for n in range(similarity.shape[1])]
     columns, unit_of_text = np.unique(target, return_inverse=True)
@@ -93,6 +94,7 @@ def video_ranks(similarity: Similarity, target: Numbers) -> RankRange:
 
     Texts of one video never count against each other's tie: whichever is put first is right.
     """
+    similarity = _real(similarity)
     columns, unit_of_text = np.unique(target, return_inverse=True)
     right = similarity[np.arange(len(target)), target]  # [Q]
     highest = np.full(len(columns), -np.inf, dtype=similarity.dtype)  # [U]
@@ -107,6 +109,7 @@ def padded_ranks(similarity: Similarity, target: Numbers) -> RankRange:
 
     Some published code ranks so: against one score a video, not against every text.
     """
+    similarity = _real(similarity)
     columns, unit_of_text = np.unique(target, return_inverse=True)
     shape = (len(columns), similarity.shape[1])
     highest = np.full(shape, -np.inf, dtype=similarity.dtype)  # [U, V]
@@ -196,6 +199,13 @@ def _counts(
         above[part] = np.count_nonzero(block > right[part, None], axis=1)
         equal[part] = np.count_nonzero(block == right[part, None], axis=1)
     return above, equal
+
+
+def _real(similarity: npt.NDArray[Any]) -> Similarity:
+    """As floating-point numbers, which alone have a lowest one and NaN."""
+    if np.issubdtype(similarity.dtype, np.floating):
+        return similarity
+    return similarity.astype(np.float64)
 
 
 def _check(similarity: Similarity, target: Numbers) -> None:

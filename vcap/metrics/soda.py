@@ -61,11 +61,15 @@ class _Figures:
     judged: npt.NDArray[np.bool_]
 
     def mean(self, weights: Weights) -> Array:
-        """The weighted means over the videos that count, [F, 3]; 0 for a file without any."""
+        """The weighted means over the videos that count, [F, 3].
+
+        0 for a file without any, NaN for one whose videos have no weight.
+        """
         drawn = self.judged * weights  # [F, U]
         total = drawn.sum(axis=1, keepdims=True)
         summed = np.einsum("fu,fuk->fk", drawn, self.values)
-        return np.asarray(summed / np.where(total > 0, total, 1.0))
+        empty = np.where(self.judged.any(axis=1, keepdims=True), np.nan, 1.0)
+        return np.asarray(summed / np.where(total > 0, total, empty))
 
     def of_videos(self) -> list[float | None]:
         """The F1 of each video, the mean over the files that hold it; None where it has none."""

@@ -70,3 +70,13 @@ def test_predictions_for_other_videos_are_left_out() -> None:
 def test_nothing_to_classify_is_refused() -> None:
     with pytest.raises(ValueError, match="no video"):
         score_classification({}, {})
+
+
+def test_the_protocol_says_over_which_videos_the_mean_is() -> None:
+    whole = score_classification({"a": ["cat", "dog"]}, TRUE)
+    assert whole.protocol["denominator"] == "all reference videos"
+    left = score_classification({"a": ["cat", "dog"]}, TRUE, missing="skip")
+    assert left.protocol["denominator"] == "predicted reference videos"
+    assert (left.units, left.scores["top-1"]) == (("a",), 1.0)
+    with pytest.raises(ValueError, match="no video"):
+        score_classification({"z": ["cat"]}, TRUE, missing="skip")

@@ -108,3 +108,11 @@ def test_an_unknown_form_and_nothing_to_find_are_refused(
 def test_proposals_for_other_queries_are_left_out() -> None:
     alone = score_grounding({"a": [(0, 10)]}, TRUE).scores
     assert score_grounding({"a": [(0, 10)], "z": [(0, 1)]}, TRUE).scores == alone
+
+
+def test_the_protocol_says_over_which_queries_the_mean_is() -> None:
+    whole = score_grounding({"a": [(0, 10)]}, TRUE)
+    assert whole.protocol["denominator"] == "all queries"
+    left = score_grounding({"a": [(0, 10)]}, TRUE, missing="skip")
+    assert left.protocol["denominator"] == "predicted queries"
+    assert (left.units, left.scores["R@1 tIoU=0.5"]) == (("a",), 1.0)

@@ -72,6 +72,10 @@ def test_f1_is_the_harmonic_mean_and_0_where_both_are_0() -> None:
     assert scores.tolist() == [1.0, pytest.approx(1 / 3), 0.0, 0.0]
 
 
+def test_f1_of_what_has_no_value_has_none() -> None:
+    assert np.isnan(f1_score(np.array([np.nan, 1.0]), np.array([1.0, np.nan]))).all()
+
+
 def test_the_two_conventions_of_f1_have_two_names() -> None:
     values = {"recall": np.array([1.0, 0.0]), "precision": np.array([0.5, 0.5])}
     scores = localisation_scores(values)

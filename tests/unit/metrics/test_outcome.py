@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vcap.metrics.outcome import Outcome, Weights, merge
+from vcap.metrics.outcome import Outcome, Weights, merge, only, within
 
 
 def outcome(name: str, values: list[float], units: tuple[str, ...] = ("a", "b")) -> Outcome:
@@ -38,3 +38,27 @@ def test_outcomes_over_other_units_are_refused() -> None:
         merge([outcome("x", [0.0, 1.0]), outcome("y", [1.0, 3.0], units=("b", "a"))])
     with pytest.raises(ValueError, match="same units"):
         merge([])
+
+
+def test_scores_may_be_kept_by_name_also_when_resampled() -> None:
+    both = merge([outcome("x", [0.0, 1.0]), outcome("y", [1.0, 3.0])])
+    kept = only(both, ["y", "unknown"])
+    assert kept.scores == {"y": 2.0}
+    assert kept.rescore(np.array([0.0, 2.0])) == {"y": 3.0}
+
+
+def test_units_that_count_nothing_can_be_left_out() -> None:
+    values = np.array([0.0, 1.0, 0.5])
+
+    def rescore(weights: Weights) -> dict[str, float]:
+        counted = weights * [0.0, 1.0, 1.0]
+        return {"x": float(counted @ values / counted.sum())}
+
+    items = [{"id": unit, "scores": {}} for unit in "abc"]
+    whole = Outcome(tuple("abc"), {"x": 0.75}, rescore, items)
+    left = within(whole, {"b", "c", "elsewhere"})
+    assert left.units == ("b", "c")
+    assert [item["id"] for item in left.items] == ["b", "c"]
+    assert left.rescore(np.ones(2)) == left.scores == {"x": 0.75}
+    assert left.rescore(np.array([3.0, 1.0])) == {"x": 0.875}
+    assert within(whole, "abc") is whole

@@ -112,3 +112,14 @@ def test_the_order_of_videos_changes_nothing(made: dict[str, list[str]], order: 
     turned = {video: truth[video] for video in (("v_a", "v_b", "v_c")[row] for row in order)}
     before = score_paragraphs(made, [truth], PlainTools()).scores
     assert score_paragraphs(made, [turned], PlainTools()).scores == pytest.approx(before, abs=1e-12)
+
+
+def test_a_video_without_prediction_is_an_empty_text_or_left_out_and_the_protocol_says_which() -> (
+    None
+):
+    whole = score_paragraphs(MADE, TRUTH, PlainTools())
+    assert "a missing video is an empty text" in whole.protocol["paragraph"]
+    left = score_paragraphs(MADE, TRUTH, PlainTools(), missing="skip")
+    assert left.units == ("v_a", "v_b")
+    assert "a missing video is left out" in left.protocol["paragraph"]
+    assert left.scores["ROUGE-L"] > whole.scores["ROUGE-L"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from vcap.metrics.bootstrap import intervals
 from vcap.metrics.qa import LIST_ACCURACY, OFFICIAL_FREE, TYPES, Answer, score_qa, type_number, wups
 
 NEAR = {("dog", "cat"): 0.8, ("dog", "wolf"): 0.95, ("red", "blue"): 0.5}
@@ -164,3 +165,27 @@ def test_nothing_to_score_is_refused(missing: str) -> None:
 )
 def test_a_type_is_known_by_number_and_by_name(given: object, number: int | None) -> None:
     assert type_number(given) == number
+
+
+def test_draws_without_a_question_of_a_type_do_not_pull_its_interval_down() -> None:
+    references = answers(a=0, b=3, c=3, d=3)
+    outcome = score_qa(dict.fromkeys(references, "yes"), references)
+    drawn = outcome.rescore(np.array([0.0, 2.0, 1.0, 1.0]))
+    assert np.isnan(drawn["accuracy motion"])
+    assert drawn["accuracy"] == drawn["accuracy yes/no"] == 1
+    assert intervals(outcome, resamples=200)["accuracy motion"] == (1.0, 1.0)
+
+
+def test_a_question_that_is_left_out_is_no_unit() -> None:
+    references = answers(a=3, b=4)
+    outcome = score_qa({"b": "yes", "z": "yes"}, references, missing="skip")
+    assert outcome.units == ("b",)
+    assert [item["id"] for item in outcome.items] == ["b"]
+    assert outcome.rescore(np.ones(1)) == outcome.scores
+    assert score_qa({"b": "yes"}, references).units == ("a", "b")
+
+
+def test_with_no_answer_at_all_the_figures_of_answered_questions_are_0() -> None:
+    details = score_qa({}, answers(a=3)).details
+    assert details["over answered questions"] == {"accuracy": 0.0}
+    assert details[LIST_ACCURACY] == 0.0

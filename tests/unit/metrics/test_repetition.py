@@ -102,7 +102,9 @@ def test_resampling_weighs_each_video() -> None:
         {"x": ["a a"], "y": ["a b"]}, [{"x": events(1), "y": events(1), "z": events(1)}]
     )
     assert outcome.rescore(np.array([3.0, 1.0, 5.0]))["R@1"] == 0.375
-    assert outcome.rescore(np.array([0.0, 0.0, 5.0]))["R@1"] == 0
+    assert outcome.rescore(np.ones(3)) == outcome.scores
+    drawn = outcome.rescore(np.array([0.0, 0.0, 5.0]))
+    assert np.isnan([*drawn.values()]).all()  # only a video that is not predicted
 
 
 @given(st.dictionaries(st.sampled_from("uvw"), st.lists(CAPTION, max_size=4), min_size=1))

@@ -202,3 +202,14 @@ def test_no_video_drawn_is_refused() -> None:
     outcome = score_retrieval(np.eye(2, dtype=np.float32), range(2))
     with pytest.raises(ValueError, match="weights are all 0"):
         outcome.rescore(np.zeros(2))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.uint8, np.int8])
+def test_whole_numbers_rank_as_the_same_floats_do(kind: Any) -> None:
+    similarity, target = random_case(3)
+    expected = score_retrieval(similarity, target)
+    found = score_retrieval(similarity.astype(kind), target)
+    assert found.scores == expected.scores
+    assert found.details == expected.details
+    ranks = video_ranks(similarity.astype(kind), target)
+    assert ranks.worst.tolist() == video_ranks(similarity, target).worst.tolist()

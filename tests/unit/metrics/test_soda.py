@@ -219,7 +219,8 @@ def test_resampling_weighs_each_video_within_its_file() -> None:
     assert bad == 0 < good
     drawn = outcome.rescore(np.array([1.0, 3.0]))["SODA_c"]
     assert drawn == pytest.approx((good / 4 + good) / 2)
-    assert outcome.rescore(np.zeros(2)) == {"SODA_c": 0.0}
+    # no video of the second file is drawn, so there is no mean over the files
+    assert np.isnan(outcome.rescore(np.array([0.0, 2.0]))["SODA_c"])
     assert outcome.rescore(np.ones(2)) == outcome.scores
 
 
@@ -247,3 +248,10 @@ def test_characters_beyond_ascii_are_blanks_before_the_tokenizer() -> None:
     tools = PlainTools()
     score({"w": [event(0, 5, "caf\u00e9 \u2014 bar")]}, TRUTH, tools=tools)
     assert "caf    bar" in tools.tokenized
+
+
+def test_a_file_that_shares_no_video_with_the_predictions_counts_0_in_each_draw() -> None:
+    outcome = score({"v": TRUTH["v"]}, TRUTH, {"z": TRUTH["v"]})
+    alone = score({"v": TRUTH["v"]}, TRUTH).scores["SODA_c"]
+    assert outcome.scores["SODA_c"] == pytest.approx(alone / 2)
+    assert outcome.rescore(np.ones(len(outcome.units))) == outcome.scores

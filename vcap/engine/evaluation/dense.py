@@ -8,7 +8,7 @@ from vcap.engine.evaluation.events import read_predicted_events, read_reference_
 from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems
 from vcap.metrics.dense import SCORES, DenseProtocol, score_dense
-from vcap.metrics.outcome import Outcome, TextTools, merge
+from vcap.metrics.outcome import Outcome, TextTools, merge, within
 from vcap.metrics.soda import score_soda
 
 if TYPE_CHECKING:
@@ -43,11 +43,16 @@ def evaluate_dense(
             cider=settings.cider,
             skip_missing=settings.missing == "skip",
         )
-        outcomes.append(score_dense(predicted, truth.files, tools, protocol, metrics=asked))
+        found = score_dense(predicted, truth.files, tools, protocol, metrics=asked)
+        for video, count in found.details["beyond_max_proposals"].items():
+            problems.add("beyond max proposals", f"{predictions.short}: {video}", count)
+        outcomes.append(found)
     if settings.metrics is None or SODA in settings.metrics:
         outcomes.append(score_soda(predicted, truth.files, tools, files=settings.soda_files))
     found = merge(outcomes)
     return replace(found, warnings=(*truth.warnings, *found.warnings))
+    if settings.missing == "skip":
+        found = within(found, predicted)
 
 
 def _named(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -61,7 +61,9 @@ def evaluate_paragraph(
     outcomes = []
     if asked is None or set(asked) - {REPETITION}:
         names = None if asked is None else [name for name in asked if name != REPETITION]
-        outcomes.append(score_paragraphs(predicted, paragraphs, tools, metrics=names))
+        outcomes.append(
+            score_paragraphs(predicted, paragraphs, tools, metrics=names, missing=settings.missing)
+        )
     if asked is None or REPETITION in asked:
         outcomes.append(over(_repetition(predicted, paragraphs, files), _names(paragraphs)))
     found = merge(outcomes)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from vcap.engine.evaluate import EvaluateSettings, evaluate
+from vcap.engine.evaluation.compare import judge
 from vcap.engine.evaluation.report import Report
+from vcap.errors import InputError
 
 TIMES = [[0, 10], [10, 20], [15, 30]]
 TEXTS = ["a man walks", "a dog runs in the park", "two birds sing"]
@@ -75,7 +77,34 @@ def test_a_missing_video_counts_nothing_or_is_left_out(tmp_path: Path) -> None:
     assert zero.outcome.scores["recall"] == 0.5
     assert skip.outcome.scores["recall"] == 1.0
     assert (zero.stamp["num_missing"], zero.stamp["num_extra"]) == (1, 1)
-    assert zero.outcome.units == skip.outcome.units == ("v_a", "v_b")
+    assert (zero.outcome.units, skip.outcome.units) == (("v_a", "v_b"), ("v_a",))
+    assert (zero.stamp["num_videos"], skip.stamp["num_videos"]) == (2, 1)
+    assert skip.stamp["num_units"] == 1
+
+
+def test_means_over_other_videos_cannot_be_compared(tmp_path: Path) -> None:
+    whole, first, second = (
+        score(tmp_path, said, missing="skip")
+        for said in (PERFECT, *({video: PERFECT[video], "v_x": []} for video in PERFECT))
+    )
+    for other in (whole, second):
+        with pytest.raises(InputError, match="not scored on the same things"):
+            judge(first, other)
+    same = score(tmp_path, {"v_a": PERFECT["v_b"]}, missing="skip")
+    compared = judge(first, same, resamples=20).comparison["recall"]
+    assert compared["low"] == compared["difference"] == pytest.approx(1 / 3)  # of one video
+
+
+def test_left_out_videos_do_not_widen_the_interval(tmp_path: Path) -> None:
+    report = score(tmp_path, {"v_a": PERFECT["v_a"]}, missing="skip")
+    assert judge(report, ci=True, resamples=50).intervals["recall"] == (1.0, 1.0)
+
+
+def test_proposals_beyond_the_limit_are_counted_and_shown(tmp_path: Path) -> None:
+    cut = score(tmp_path, PERFECT, max_proposals=1)
+    told = cut.problems.as_dict()["beyond max proposals"]
+    assert told == {"count": 3, "examples": ["said.json: v_a", "said.json: v_b"]}
+    assert "beyond max proposals" not in score(tmp_path, PERFECT, max_proposals=3).problems.counts
 
 
 def test_bad_times_cost_precision_and_break_nothing(tmp_path: Path) -> None:
