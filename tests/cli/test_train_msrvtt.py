@@ -233,3 +233,15 @@ def test_the_readme_s_way_from_the_published_files_to_scores(
     scores = vcap(*line, "--metrics", "CIDEr", "--json")
     assert scores.exit_code == 0, scores.stderr
     assert json.loads(scores.stdout)["stamp"]["num_videos"] == 2
+
+
+def test_the_captions_of_the_json_can_be_encoded_as_sentences(
+    annotations: Path, model_folder: Path, tmp_path: Path, vcap: Any
+) -> None:
+    from vcap.features.store import FeatureStore
+
+    model = ["--model", model_folder / "clip", "--device", "cpu"]
+    done = vcap("encode", "--text", annotations, "-o", tmp_path / "texts", *model)
+    assert done.exit_code == 0, done.stderr
+    texts = FeatureStore(tmp_path / "texts")
+    assert (len(texts), texts.num_frames("video6516")) == (15, 20)
