@@ -83,6 +83,31 @@ def test_the_recorded_tokens_are_met(golden_root: Path) -> None:
         assert tokenize_python([text]) == rows[0], text
 
 
+def recorded_captions(golden_root: Path) -> dict[str, str]:
+    """Captions of the recorded sets, each with the tokens that are recorded for it."""
+    found = {}
+    for path in sorted(golden_root.glob("evaluate/captions/*/expected.json")):
+        given = json.loads(path.with_name("captions.json").read_text(encoding="utf-8"))
+        recorded = json.loads(path.read_text(encoding="utf-8"))["tokenized_first_20"]
+        assert len(recorded) == min(20, len(given["references"]))
+        for unit, tokens in recorded.items():
+            found[given["predictions"][unit]] = tokens["prediction"]
+            found |= dict(zip(given["references"][unit], tokens["references"], strict=True))
+    return {text.translate(BREAKS): tokens for text, tokens in found.items()}
+
+
+def test_the_recorded_captions_have_their_recorded_tokens(golden_root: Path) -> None:
+    expected = recorded_captions(golden_root)
+    captions = [*expected]
+    assert len(captions) > 100
+    found = {"Python": tokenize_python(captions)}
+    java = find_java()
+    if java is not None:
+        found["Java"] = tokenize_java(java, captions)
+    for tokenizer, texts in found.items():
+        assert dict(zip(captions, texts, strict=True)) == expected, tokenizer
+
+
 def test_a_recorded_caption_that_holds_a_line_break_stays_one_caption(golden_root: Path) -> None:
     path = golden_root / "evaluate" / "tokenizer" / "expected.json"
     expected = json.loads(path.read_text(encoding="utf-8"))["expected"]
