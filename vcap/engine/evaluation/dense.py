@@ -50,9 +50,9 @@ def evaluate_dense(
     if settings.metrics is None or SODA in settings.metrics:
         outcomes.append(score_soda(predicted, truth.files, tools, files=settings.soda_files))
     found = merge(outcomes)
-    return replace(found, warnings=(*truth.warnings, *found.warnings))
     if settings.missing == "skip":
         found = within(found, predicted)
+    return replace(found, warnings=(*truth.warnings, *found.warnings))
 
 
 def _named(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
