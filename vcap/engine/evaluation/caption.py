@@ -1,12 +1,12 @@
 """`vcap evaluate caption`: one caption a clip, against all that people said about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vcap.engine.evaluation.inputs import Given
+from vcap.engine.evaluation.inputs import Given, with_videos
 from vcap.engine.evaluation.problems import Problems, text_of
-from vcap.engine.evaluation.sentences import in_split, read_lines
+from vcap.engine.evaluation.sentences import read_lines, read_split
 from vcap.errors import UsageError
 from vcap.metrics.caption import score_captions
 from vcap.metrics.outcome import Outcome, TextTools
@@ -32,7 +32,7 @@ def evaluate_caption(
         raise UsageError("CIDEr weighs words by all clips: clip by clip it is always 0")
     candidates = read_candidates(predictions, problems)
     wanted, videos, warnings = read_references(references, settings.split, problems)
-    problems.compare(candidates, wanted, what="clip")
+    problems.compare(candidates, wanted, what="clip", name=predictions.name)
     if settings.missing == "skip":
         wanted = {name: texts for name, texts in wanted.items() if name in candidates}
     outcome = score_captions(
@@ -43,15 +43,11 @@ def evaluate_caption(
         raw=settings.raw,
         mean_per_item=settings.per_clip,
     )
-    items = [{**item, **_video(item["id"], videos)} for item in outcome.items]
+    items = with_videos(outcome.items, videos)
     absent = "left out" if settings.missing == "skip" else "counts as the empty caption"
     protocol = {**outcome.protocol, "clip_without_prediction": absent}
     told = (*warnings, *outcome.warnings)
     return replace(outcome, items=items, protocol=protocol, warnings=told)
-
-
-def _video(name: str, videos: Mapping[str, str]) -> dict[str, str]:
-    return {"video": videos[name]} if name in videos else {}
 
 
 def read_candidates(given: Given, problems: Problems) -> dict[str, str]:
@@ -80,10 +76,10 @@ def read_references(
     """
     found: dict[str, list[str]] = {}
     videos: dict[str, str] = {}
-    warnings = []
+    warnings: list[str] = []
     for given in references:
-        lines, warning = in_split(read_lines(given, problems), split, given.name)
-        warnings += [warning] if warning else []
+        lines, told = read_split(given, split, problems)
+        warnings += told
         for line in lines:
             where = f"{given.short}: {line.id}"
             texts = [text_of(text, where, problems) for text in line.texts]

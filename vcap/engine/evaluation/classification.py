@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vcap.engine.evaluation.inputs import Given, usable_records
-from vcap.engine.evaluation.problems import Problems
+from vcap.engine.evaluation.inputs import Given, id_of, usable_records, with_videos
+from vcap.engine.evaluation.problems import Problems, number_of
 from vcap.engine.evaluation.splits import of_split
 from vcap.errors import AnnotationError
 from vcap.metrics.classification import Label, ranked_labels, score_classification
@@ -31,11 +31,13 @@ class Classes:
         labels: of each video.
         names: of the numbers that have one.
         videos: the video that a clip is of, where that is said.
+        warnings: one sentence each.
     """
 
     labels: dict[str, Label] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def label(self, value: Any) -> str | None:
         """One text for a label however it is given; None for what is none."""
@@ -60,17 +62,10 @@ def evaluate_classification(
     """
     classes = read_classes(references, settings.split, problems)
     ranked = read_ranked(predictions, classes, problems)
-    problems.compare(ranked, classes.labels)
-    wanted = classes.labels
-    if settings.missing == "skip":
-        wanted = {name: label for name, label in wanted.items() if name in ranked}
-    outcome = score_classification(ranked, wanted)
-    items = [{**item, **_video(item["id"], classes.videos)} for item in outcome.items]
-    return replace(outcome, items=items)
-
-
-def _video(name: str, videos: Mapping[str, str]) -> dict[str, str]:
-    return {"video": videos[name]} if name in videos else {}
+    problems.compare(ranked, classes.labels, name=predictions.name)
+    outcome = score_classification(ranked, classes.labels, missing=settings.missing)
+    items = with_videos(outcome.items, classes.videos)
+    return replace(outcome, items=items, warnings=(*classes.warnings, *outcome.warnings))
 
 
 def read_classes(references: Sequence[Given], split: str | None, problems: Problems) -> Classes:
@@ -82,7 +77,8 @@ def read_classes(references: Sequence[Given], split: str | None, problems: Probl
     """
     classes, found = Classes(), []
     for given in references:
-        value = of_split(given.load(problems), split, given.name)
+        value, told = of_split(given.load(problems), split, given.name)
+        classes.warnings += told
         entries = _entries(value, given, problems)
         found += [(f"{given.name}: {name}", name, entry) for name, entry in entries]
     for _, _, entry in found:
@@ -95,8 +91,9 @@ def read_classes(references: Sequence[Given], split: str | None, problems: Probl
             problems.add("duplicate", where)
         else:
             classes.labels[name] = label
-            if isinstance(entry.get("video_id"), str):
-                classes.videos[name] = entry["video_id"]
+            video = id_of(entry.get("video_id"))
+            if video is not None:
+                classes.videos[name] = video
     if not classes.labels:
         raise AnnotationError(f"{references[0].name}: no labels in it; want records with label")
     return classes
@@ -159,18 +156,18 @@ def _ranked(
 
 
 def _number(value: Any, where: str, problems: Problems) -> float:
-    usable = isinstance(value, int | float) and not isinstance(value, bool)
-    if not usable or math.isnan(value):
+    number = number_of(value)
+    if number is None:
         problems.add("not a number", where)
         return math.nan
-    return float(value)
+    return number
 
 
 def _entries(
     value: Any, given: Given, problems: Problems
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Id and record of each video, whatever the layout."""
-    alone = isinstance(value, Mapping) and isinstance(value.get("id"), str)
+    alone = isinstance(value, Mapping) and id_of(value.get("id")) is not None
     if alone and GIVEN & value.keys():  # JSON Lines of one line
         value = [value]
     if isinstance(value, list) and value:

@@ -30,9 +30,10 @@ def evaluate_dense(
     Raises:
         InputError: a file cannot be used, or no id is in both.
     """
+    problems.ascii_only = True
     truth = read_reference_events(references, settings.split, problems)
     predicted = read_predicted_events(predictions, problems, truth.durations)
-    problems.compare(predicted, truth.videos)
+    problems.compare(predicted, truth.videos, name=predictions.name)
     asked = SCORES if settings.metrics is None else _named(settings.metrics, SCORES)
     outcomes = []
     if asked:

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vcap.data.records import SPLITS
 from vcap.engine.evaluation.inputs import Given, records_in, usable_records
 from vcap.engine.evaluation.problems import Problems, duration_of, text_of
-from vcap.errors import AnnotationError, UsageError
+from vcap.engine.evaluation.splits import in_split, split_of
+from vcap.errors import AnnotationError
 from vcap.types import Event, Segment
 
 PARTS = ("version", "external_data", "results")
+WANTED = "{video: {duration, timestamps, sentences}} or records"
 NOWHERE = Segment(0.0, 0.0)  # no length: overlaps nothing, by the official formula
 
 
@@ -138,13 +139,20 @@ def read_reference_events(
 
 
 def add_references(
-    found: References, given: Given, value: Any, split: str | None, problems: Problems
+    found: References,
+    given: Given,
+    value: Any,
+    split: str | None,
+    problems: Problems,
+    wanted: str = WANTED,
 ) -> None:
-    """Add what one file says, whose value is given."""
+    """Add what one file says, whose value is given; `wanted` are the layouts to ask for."""
     records = records_in(value)
-    videos = list(_videos(value, records, given, problems))
-    chosen, warning = _in_split(videos, split, given.name)
-    found.warnings += [warning] if warning else []
+    listed = usable_records(records, given, problems) if records is not None else None
+    videos = list(_videos(value, given, wanted) if listed is None else listed)
+    splits = [split_of(record) for _, record in videos]
+    chosen, warnings = in_split(videos, splits, split, given.name)
+    found.warnings += warnings
     annotators = _Annotators(found.files)
     for name, record in chosen:
         where = f"{given.short}: {name}"
@@ -183,44 +191,19 @@ def _sources(record: Mapping[str, Any]) -> dict[str | None, list[Any]]:
     return found or {None: []}
 
 
-def _videos(
-    value: Any, records: list[Mapping[str, Any]] | None, given: Given, problems: Problems
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if records is not None:
-        yield from usable_records(records, given, problems)
-        return
+def has_events(record: Any) -> bool:
+    """Whether a value of `{video: value}` is an object of events."""
+    return isinstance(record, Mapping) and bool({"timestamps", "annotations"} & record.keys())
+
+
+def _videos(value: Any, given: Given, wanted: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if isinstance(value, Mapping) and isinstance(value.get("database"), Mapping):
         value = value["database"]
     listed = dict(value) if isinstance(value, Mapping) else {}
-    usable = {
-        name: record
-        for name, record in listed.items()
-        if isinstance(record, Mapping) and {"timestamps", "annotations"} & record.keys()
-    }
+    usable = {name: record for name, record in listed.items() if has_events(record)}
     if not usable:
-        raise AnnotationError(
-            f"{given.name}: want {{video: {{duration, timestamps, sentences}}}} or records"
-        )
+        raise AnnotationError(f"{given.name}: want {wanted}")
     yield from ((name, usable.get(name, {})) for name in listed)
-
-
-def _in_split(
-    videos: list[tuple[str, Mapping[str, Any]]], split: str | None, name: str
-) -> tuple[list[tuple[str, Mapping[str, Any]]], str | None]:
-    named = [(video, record, _split(record)) for video, record in videos]
-    splits = sorted({known for *_, known in named if known is not None})
-    if split is None:
-        warning = f"{name} holds the splits {', '.join(splits)}; all are scored"
-        return videos, warning if len(splits) > 1 else None
-    wanted = SPLITS.get(split, split)
-    if wanted not in splits:
-        raise UsageError(f"{name} has no split {split}; it has {', '.join(splits) or 'none'}")
-    return [(video, record) for video, record, known in named if known == wanted], None
-
-
-def _split(record: Mapping[str, Any]) -> str | None:
-    value = record.get("split", record.get("subset"))
-    return SPLITS.get(value, value) if isinstance(value, str) else None
 
 
 def _official(

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vcap.engine.evaluation.inputs import Given, records_in, usable_records
-from vcap.engine.evaluation.problems import Problems, duration_of
+from vcap.engine.evaluation.inputs import Given, id_of, records_in, usable_records
+from vcap.engine.evaluation.problems import Problems, duration_of, number_of
 from vcap.engine.evaluation.splits import of_split
 from vcap.errors import AnnotationError
 from vcap.metrics.grounding import score_grounding
@@ -35,6 +35,7 @@ class Queries:
         texts: its sentence, where the file has it.
         durations: of the query's video, where it is stated.
         form: of the last file, "activitynet" or "charades".
+        warnings: one sentence each.
     """
 
     segments: dict[str, Pair] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Queries:
     texts: dict[str, str] = field(default_factory=dict)
     durations: dict[str, float | None] = field(default_factory=dict)
     form: str = "activitynet"
+    warnings: list[str] = field(default_factory=list)
 
 
 def evaluate_grounding(
@@ -58,18 +60,19 @@ def evaluate_grounding(
     """
     queries = read_queries(references, settings.split, problems)
     proposals = read_proposals(predictions, queries, problems)
-    problems.compare(proposals, queries.segments, what="query")
-    wanted = queries.segments
-    if settings.missing == "skip":
-        wanted = {query: true for query, true in wanted.items() if query in proposals}
+    problems.compare(proposals, queries.segments, what="query", name=predictions.name)
     outcome = score_grounding(
-        proposals, wanted, form=settings.grounding or queries.form, tious=settings.tiou
+        proposals,
+        queries.segments,
+        form=settings.grounding or queries.form,
+        tious=settings.tiou,
+        missing=settings.missing,
     )
     items = [
         {**item, "video": queries.videos[item["id"]], **_text(queries.texts.get(item["id"]))}
         for item in outcome.items
     ]
-    return replace(outcome, items=items)
+    return replace(outcome, items=items, warnings=(*queries.warnings, *outcome.warnings))
 
 
 def _text(sentence: str | None) -> dict[str, str]:
@@ -85,7 +88,8 @@ def read_queries(references: Sequence[Given], split: str | None, problems: Probl
     """
     queries = Queries()
     for given in references:
-        value = of_split(given.load(problems), split, given.name)
+        value, told = of_split(given.load(problems), split, given.name)
+        queries.warnings += told
         found = list(_queries_of(value, given, queries, problems))
         if not found:
             raise AnnotationError(
@@ -125,14 +129,14 @@ def _queries_of(value: Any, given: Given, queries: Queries, problems: Problems) 
 
 
 def _of_record(name: str, record: Mapping[str, Any]) -> Iterator[_Query]:
-    video = record.get("video_id")
+    video = id_of(record.get("video_id"))
     captions = record.get("captions")
     for number, caption in enumerate(captions if isinstance(captions, list) else []):
         if isinstance(caption, Mapping):
             times = [caption.get("start"), caption.get("end")]
             yield (
                 str(caption.get("id") or f"{name}-{number}"),
-                video if isinstance(video, str) else name,
+                name if video is None else video,
                 times,
                 caption.get("text"),
                 duration_of(record),
@@ -212,11 +216,11 @@ def _proposals(entry: Any, where: str, problems: Problems, duration: float | Non
     for number, each in enumerate(_nested(times), start=1):
         place = f"{where}: proposal {number}"
         known = each if isinstance(each, Mapping) else {"timestamp": each}
-        score = known.get("score", 0.0)
-        if isinstance(score, bool) or not isinstance(score, int | float) or math.isnan(score):
+        score = number_of(known.get("score", 0.0))
+        if score is None:
             problems.add("not a number", f"{place}: score")
             score = -math.inf
-        scored.append((float(score), _segment(known.get("timestamp"), place, problems, duration)))
+        scored.append((score, _segment(known.get("timestamp"), place, problems, duration)))
     return [pair for _, pair in sorted(scored, key=lambda each: -each[0])]
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vcap.engine.evaluation.inputs import Given
-from vcap.engine.evaluation.problems import Problems
+from vcap.engine.evaluation.inputs import Given, id_of
+from vcap.engine.evaluation.problems import Problems, number_of
 from vcap.engine.evaluation.retrieval import Wanted
 from vcap.errors import AnnotationError
 from vcap.metrics.outcome import Outcome
@@ -52,7 +52,7 @@ def score_hits(
     found = read_hits(given, problems)
     keys = _keys(wanted, found)
     asked = [key or text or video for key, text, video in zip(keys, *_rows(wanted), strict=True)]
-    problems.compare(found, dict.fromkeys(asked), what="query")
+    problems.compare(found, dict.fromkeys(asked), what="query", name=given.name)
     gallery = {*wanted.columns, *(video for hits in found.values() for video in hits.scores)}
     best, worst, videos, lost = [], [], [], 0
     for key, name, video in zip(keys, asked, wanted.videos, strict=True):
@@ -140,8 +140,8 @@ def _entries(
         where = f"{given.name}: record {number}"
         known = entry if isinstance(entry, Mapping) else {}
         listed = known.get("hits")
-        query = known.get("query", known.get("id") if isinstance(listed, list) else None)
-        if not isinstance(query, str):
+        query = id_of(known.get("query", known.get("id") if isinstance(listed, list) else None))
+        if query is None:
             problems.add("unusable record", where)
         elif not isinstance(listed, list):
             yield where, query, known
@@ -155,13 +155,15 @@ def _hit(
     hit: Mapping[str, Any], number: int, where: str, problems: Problems
 ) -> tuple[str | None, float]:
     """The video of a hit and how good it is: its score, else its rank, else its place."""
-    video = next((hit[key] for key in ("id", "video_id") if isinstance(hit.get(key), str)), None)
+    ids = (id_of(hit.get(key)) for key in ("id", "video_id"))
+    video = next((name for name in ids if name is not None), None)
     for key, sign in (("score", 1.0), ("rank", -1.0)):
         value = hit.get(key)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        found = number_of(value)
+        if found is None:
             problems.add("not a number", where)
             return video, -math.inf
-        return video, sign * value
+        return video, sign * found
     return video, float(-number)

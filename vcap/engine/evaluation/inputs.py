@@ -7,8 +7,10 @@ let through: the readers count it.
 import builtins
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +20,9 @@ from vcap.errors import AnnotationError, InputError
 
 GZIP = b"\x1f\x8b"
 MANY = 10  # wrong lines that are told one by one
+RECORD_KEYS = {"captions", "path", "url", "qa", "label", "answer", "hits"}
+OTHER_IDS = {"image_id", "question_id"}  # beside these a number `id` counts the entries
+DIGITS = re.compile(r"\d{1000,}")  # more than a whole number may have
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Given:
     Attributes:
         name: what messages call it.
         path: where it lies; None for stdin.
-        data: the bytes, where there is no path.
+        data: the bytes, where there is no path, or one that can be read but once.
     """
 
     name: str
@@ -45,13 +50,30 @@ class Given:
         Raises:
             AnnotationError: it cannot be read or is a damaged gzip file.
         """
-        try:
+        with _reading(self.name):
             data = self.path.read_bytes() if self.path is not None else self.data or b""
             return gzip.decompress(data) if data.startswith(GZIP) else data
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise AnnotationError(f"{self.name}: damaged gzip file: {error}") from error
-        except OSError as error:
-            raise AnnotationError(f"{self.name}: cannot be read: {error.strerror}") from error
+
+    def head(self, count: int) -> builtins.bytes:
+        """The first bytes of what is in it, unpacked if it was gzip.
+
+        Raises:
+            AnnotationError: as in `bytes`.
+        """
+        if self.path is None:
+            return self.bytes()[:count]
+        with _reading(self.name), self.path.open("rb") as file:
+            packed = file.read(len(GZIP)) == GZIP
+            file.seek(0)
+            return gzip.GzipFile(fileobj=file).read(count) if packed else file.read(count)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it has to be unpacked before it can be read."""
+        if self.path is None:
+            return (self.data or b"").startswith(GZIP)
+        with _reading(self.name), self.path.open("rb") as file:
+            return file.read(len(GZIP)) == GZIP
 
     def text(self) -> str:
         """What is in it as text.
@@ -81,9 +103,9 @@ class Given:
         text = self.text()
         try:
             value, end = decoder.raw_decode(text, len(text) - len(text.lstrip()))
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             # An object that spans lines is one JSON text; a broken first line is told as such.
-            raise AnnotationError(f"{self.name}:{_wrong(error)}") from error
+            raise AnnotationError(f"{self.name}:{_wrong(error, text)}") from error
         if not text[end:].strip():
             return value
         return self._lines(text, decoder)
@@ -95,18 +117,37 @@ class Given:
                 continue
             try:
                 values.append(decoder.decode(line))
-            except (json.JSONDecodeError, RecursionError) as error:
-                wrong.append(f"{self.name}:{_wrong(error, number)}")
+            except (ValueError, RecursionError) as error:
+                wrong.append(f"{self.name}:{_wrong(error, line, number)}")
         if wrong:
             more = [f"... and {len(wrong) - MANY} more"] if len(wrong) > MANY else []
             raise AnnotationError("\n".join(wrong[:MANY] + more))
         return values
 
 
-def _wrong(error: Exception, line: int | None = None) -> str:
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Tell what is wrong with a file by its name.
+
+    Raises:
+        AnnotationError: it cannot be read or is a damaged gzip file.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise AnnotationError(f"{name}: damaged gzip file: {error}") from error
+    except OSError as error:
+        raise AnnotationError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def _wrong(error: Exception, text: str, line: int | None = None) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{line or error.lineno}: not JSON: {error.msg} at column {error.colno}"
-    return f"{line or 1}: nested too deep"
+    if isinstance(error, RecursionError):
+        return f"{line or 1}: nested too deep"
+    found = DIGITS.search(text)
+    first = 1 if found is None else 1 + text.count("\n", 0, found.start())
+    return f"{line or first}: a number of too many digits"
 
 
 def _counting(name: str, problems: Problems | None) -> Any:
@@ -127,36 +168,66 @@ def _counting(name: str, problems: Problems | None) -> Any:
     return build
 
 
-def open_given(source: Path | str, stdin: BinaryIO | None = None) -> Given:
-    """What the user named; `-` is stdin, read at once.
+def open_given(source: Path | str | Given, stdin: BinaryIO | None = None) -> Given:
+    """What the user named; `-` is stdin, which is read at once, and so is a pipe.
+
+    Args:
+        source: what is open already is given back, since a pipe can be read but once.
+        stdin: what `-` stands for; only predictions can come from there.
 
     Raises:
-        InputError: there is no such file or folder.
+        InputError: there is no such file or folder, or it is out of reach.
     """
+    if isinstance(source, Given):
+        return source
     if str(source) == "-":
         if stdin is None:
-            raise InputError("- stands for stdin, and there is none")
+            raise InputError("- is stdin, from where only predictions can come; name a file")
         return Given("stdin", data=stdin.read())
     path = Path(source)
-    if not path.exists():
-        raise InputError(f"no such file: {path}")
-    return Given(str(path), path)
+    try:
+        if not path.exists():
+            raise InputError(f"no such file: {path}")
+        once = not path.is_file() and not path.is_dir()
+        return Given(str(path), data=path.read_bytes()) if once else Given(str(path), path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def id_of(value: Any) -> str | None:
+    """An id as text, which may be a whole number in the file; None for what is no id."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value)
+
+
+def with_videos(
+    items: Sequence[Mapping[str, Any]], videos: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The items of an outcome, with the video of those that are clips of one."""
+    return [
+        {**item, "video": videos[item["id"]]} if item["id"] in videos else dict(item)
+        for item in items
+    ]
 
 
 def records_in(value: Any) -> list[Mapping[str, Any]] | None:
     """The records of a manifest or of predictions; None where the value is something else.
 
-    A record is an object with a text `id` and any of `captions`, `path`, `url`, `qa`, `label`,
+    A record is an object with an `id` and any of `captions`, `path`, `url`, `qa`, `label`,
     `answer` and `hits`.
     """
     values = [value] if isinstance(value, Mapping) else value
     if not isinstance(values, list) or not values:
         return None
-    known = {"captions", "path", "url", "qa", "label", "answer", "hits"}
-    found = [v for v in values if isinstance(v, Mapping) and isinstance(v.get("id"), str)]
-    if not found or not any(known & record.keys() for record in found):
-        return None
-    return values
+    return values if any(map(_is_record, values)) else None
+
+
+def _is_record(value: Any) -> bool:
+    if not isinstance(value, Mapping) or not value.keys() & RECORD_KEYS:
+        return False
+    name = value.get("id")
+    return id_of(name) is not None and (isinstance(name, str) or not value.keys() & OTHER_IDS)
 
 
 def usable_records(
@@ -165,10 +236,11 @@ def usable_records(
     """Id and record of each that has an id not seen before; the others are counted."""
     seen: set[str] = set()
     for number, record in enumerate(records, start=1):
-        if not isinstance(record, Mapping) or not isinstance(record.get("id"), str):
+        name = id_of(record.get("id")) if isinstance(record, Mapping) else None
+        if name is None:
             problems.add("unusable record", f"{given.short}: record {number}")
-        elif record["id"] in seen:
-            problems.add("duplicate", f"{given.short}: record {number}, id {record['id']}")
+        elif name in seen:
+            problems.add("duplicate", f"{given.short}: record {number}, id {name}")
         else:
-            seen.add(record["id"])
-            yield record["id"], record
+            seen.add(name)
+            yield name, record

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from vcap.engine.evaluation.events import References, add_references, read_predicted_events
-from vcap.engine.evaluation.inputs import Given
+from vcap.engine.evaluation.events import (
+    WANTED,
+    References,
+    add_references,
+    has_events,
+    read_predicted_events,
+)
+from vcap.engine.evaluation.inputs import Given, records_in
 from vcap.engine.evaluation.problems import Problems, text_of
+from vcap.errors import UsageError
 from vcap.metrics.outcome import Outcome, TextTools, Weights, merge
 from vcap.metrics.paragraph import score_paragraphs, with_prefix
 from vcap.metrics.repetition import score_repetition
@@ -46,7 +53,9 @@ def evaluate_paragraph(
 
     Raises:
         InputError: a file cannot be used, or no id is in both.
+        UsageError: a split is wanted of a file that knows none.
     """
+    problems.ascii_only = True
     truth = _read(references, settings.split, problems)
     events = read_predicted_events(predictions, problems, truth.events.durations)
     predicted = with_prefix({name: [e.caption for e in found] for name, found in events.items()})
@@ -54,7 +63,7 @@ def evaluate_paragraph(
     paragraphs = [with_prefix(file) for file in truth.paragraphs] or [
         _joined(file) for file in files
     ]
-    problems.compare(predicted, list(dict.fromkeys(name for file in paragraphs for name in file)))
+    problems.compare(predicted, _names(paragraphs), name=predictions.name)
     if settings.missing == "skip":
         paragraphs = [_known(file, predicted) for file in paragraphs]
     asked = settings.metrics
@@ -74,7 +83,9 @@ def _read(references: Sequence[Given], split: str | None, problems: Problems) ->
     truth = _Truth()
     for given in references:
         value = given.load(problems)
-        if isinstance(value, Mapping) and value and _mostly_text(value):
+        if _is_paragraphs(value):
+            if split is not None:
+                raise UsageError(f"{given.name} has no split {split}; paragraphs by id have none")
             truth.paragraphs.append(
                 {
                     name: text_of(text, f"{given.short}: {name}", problems)
@@ -82,12 +93,17 @@ def _read(references: Sequence[Given], split: str | None, problems: Problems) ->
                 }
             )
         else:
-            add_references(truth.events, given, value, split, problems)
+            wanted = f"{{video: paragraph}}, {WANTED}"
+            add_references(truth.events, given, value, split, problems, wanted)
     return truth
 
 
-def _mostly_text(value: Mapping[str, Any]) -> bool:
-    return 2 * sum(isinstance(text, str) for text in value.values()) > len(value)
+def _is_paragraphs(value: Any) -> bool:
+    """Whether a file is `{video: paragraph}`: some text, no record and no events of a video."""
+    if not isinstance(value, Mapping) or records_in(value) is not None or "database" in value:
+        return False
+    found = value.values()
+    return any(isinstance(text, str) for text in found) and not any(map(has_events, found))
 
 
 def _joined(file: Mapping[str, Sequence[Event]]) -> dict[str, str]:

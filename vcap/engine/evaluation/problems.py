@@ -11,6 +11,7 @@ EXAMPLES = 5  # of each kind
 BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 LINE_BREAK = re.compile("[\r\u2028\u2029]")
 WORD = re.compile(r"\w")
+OUTSIDE_ASCII = "characters outside ASCII"
 
 
 class Problems:
@@ -19,19 +20,22 @@ class Problems:
     Attributes:
         counts: how many of each kind.
         examples: the first places of each kind.
+        ascii_only: the protocol makes a blank of every other character, so these are counted
+            instead of those that a tokenizer drops.
     """
 
     def __init__(self) -> None:
         """Start with nothing wrong."""
         self.counts: dict[str, int] = {}
         self.examples: dict[str, list[str]] = {}
+        self.ascii_only = False
 
     def add(self, kind: str, where: str, count: int = 1) -> None:
         """Count something that is wrong; `where` says which file, id, sentence."""
         self.counts[kind] = self.counts.get(kind, 0) + count
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
-            examples.append(where)
+            examples.append(printable(where))
 
     def count(self, kind: str) -> int:
         """How many of a kind there are."""
@@ -52,22 +56,32 @@ class Problems:
         ]
 
     def compare(
-        self, predicted: Collection[str], wanted: Collection[str], *, what: str = "video"
+        self,
+        predicted: Collection[str],
+        wanted: Collection[str],
+        *,
+        what: str = "video",
+        name: str | None = None,
     ) -> None:
         """Count what is missing from the predictions, and what only they have.
+
+        Args:
+            what: that the ids are of.
+            name: of the file of predictions, for the message.
 
         Raises:
             InputError: no id is in both.
         """
         known, needed = set(predicted), set(wanted)
         if not known & needed:
-            raise InputError(_nothing_in_common(list(predicted), list(wanted), what))
-        for name in wanted:
-            if name not in known:
-                self.add("missing", name)
-        for name in predicted:
-            if name not in needed:
-                self.add("extra", name)
+            told = _nothing_in_common(list(predicted), list(wanted), what)
+            raise InputError(told if name is None else f"{name}: {told}")
+        for each in wanted:
+            if each not in known:
+                self.add("missing", each)
+        for each in predicted:
+            if each not in needed:
+                self.add("extra", each)
 
     def check_text(self, text: str, where: str) -> None:
         """Count what is unusual in one caption; it is scored as it is."""
@@ -77,7 +91,9 @@ class Problems:
             self.add("punctuation only", where)
         if text.isascii() and "\r" not in text:
             return
-        if BEYOND_BMP.search(text):
+        if self.ascii_only and not text.isascii():
+            self.add(OUTSIDE_ASCII, where)
+        elif BEYOND_BMP.search(text):
             self.add("characters outside the BMP", where)
         if LINE_BREAK.search(text):
             self.add("line break", where)
@@ -99,14 +115,36 @@ class Problems:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = number_of(value)
+    return number is not None and math.isfinite(number)
+
+
+def number_of(value: Any) -> float | None:
+    """A JSON number; None for NaN, for one too large for a float, and for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return None if math.isnan(number) else number
+
+
+def printable(text: str) -> str:
+    """The text with what a terminal would act upon written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def _nothing_in_common(predicted: list[str], wanted: list[str], what: str) -> str:
     if not predicted:
         return f"there are no predictions for any of {len(wanted)} references"
     text = f"predictions and references have no {what} id in common"
-    sample = f"predicted: {_few(predicted)}; wanted: {_few(wanted)}"
+    sample = printable(f"predicted: {_few(predicted)}; wanted: {_few(wanted)}")
     bare = {name.removeprefix("v_") for name in wanted}
     prefixed = any(name.removeprefix("v_") in bare for name in predicted)
     return f"{text} ({sample})" + ("; they differ by the prefix v_" if prefixed else "")

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vcap.engine.evaluation.inputs import Given, records_in, usable_records
+from vcap.engine.evaluation.inputs import Given, id_of, records_in, usable_records
 from vcap.engine.evaluation.problems import Problems
 from vcap.engine.evaluation.splits import of_split
 from vcap.errors import AnnotationError, UnavailableError
-from vcap.metrics.outcome import Outcome, TextTools
+from vcap.metrics.outcome import Outcome, TextTools, only
 from vcap.metrics.qa import WUPS_THRESHOLDS, Answer, Similarity, score_qa, type_number
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ class Questions:
         answers: the true answer of each question.
         videos: the video of each question, where a file says.
         texts: the question itself, where a file says.
+        warnings: one sentence each.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
     videos: dict[str, str] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def video(self, question: str) -> str:
         """The video of a question, from its id where no file says."""
@@ -59,13 +61,16 @@ def evaluate_qa(
     """
     questions = read_questions(references, settings.split, problems)
     answers = read_answers(predictions, problems)
-    problems.compare(answers, questions.answers, what="question")
+    problems.compare(answers, questions.answers, what="question", name=predictions.name)
     wanted = settings.metrics or ("accuracy", "WUPS")
     wup, reason = _wordnet() if "WUPS" in wanted else (None, None)
     outcome = score_qa(answers, questions.answers, wup=wup, missing=settings.missing)
     items = [_with_question(item, questions) for item in outcome.items]
-    outcome = replace(outcome, items=items, unavailable=reason or {})
-    return _without_accuracy(outcome) if "accuracy" not in wanted and wup else outcome
+    warnings = (*questions.warnings, *outcome.warnings)
+    outcome = replace(outcome, items=items, unavailable=reason or {}, warnings=warnings)
+    if "accuracy" not in wanted and wup:
+        return only(outcome, [name for name in outcome.scores if name.startswith("WUPS")])
+    return outcome
 
 
 def _wordnet() -> tuple[Similarity | None, dict[str, str] | None]:
@@ -84,12 +89,6 @@ def _with_question(item: Mapping[str, Any], questions: Questions) -> dict[str, A
     return {**item, "video": questions.video(item["id"]), **known}
 
 
-def _without_accuracy(outcome: Outcome) -> Outcome:
-    from vcap.engine.evaluate import only
-
-    return only(outcome, [name for name in outcome.scores if name.startswith("WUPS")])
-
-
 def read_questions(references: Sequence[Given], split: str | None, problems: Problems) -> Questions:
     """Questions of all files; one that is answered again is counted, and the first holds.
 
@@ -99,7 +98,8 @@ def read_questions(references: Sequence[Given], split: str | None, problems: Pro
     """
     questions = Questions()
     for given in references:
-        value = of_split(given.load(problems), split, given.name)
+        value, told = of_split(given.load(problems), split, given.name)
+        questions.warnings += told
         for where, name, entry in _entries(value, given, problems):
             _note(questions, name, entry)
             if "answer" not in entry:
@@ -121,7 +121,8 @@ def read_questions(references: Sequence[Given], split: str | None, problems: Pro
 
 
 def _note(questions: Questions, name: str, entry: Mapping[str, Any]) -> None:
-    video = next((entry[key] for key in VIDEO_KEYS if isinstance(entry.get(key), str)), None)
+    named = (id_of(entry.get(key)) for key in VIDEO_KEYS)
+    video = next((name for name in named if name is not None), None)
     if video is not None:
         questions.videos[name] = video
     if isinstance(entry.get("question"), str):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems
-from vcap.engine.evaluation.sentences import in_split, read_lines
+from vcap.engine.evaluation.sentences import read_split
 from vcap.errors import AnnotationError, UsageError
 from vcap.metrics.outcome import Outcome, TextTools
 
@@ -77,9 +77,12 @@ def evaluate_retrieval(
         UsageError: a store of videos comes without a store of texts.
     """
     from vcap.engine.evaluation.hits import score_hits
-    from vcap.engine.evaluation.similarity import score_matrix, score_stores
+    from vcap.engine.evaluation.similarity import read_matrix, score_matrix, score_stores
 
-    wanted = read_wanted(references, settings.split, problems)
+    folder = predictions.path is not None and predictions.path.is_dir()
+    matrix = read_matrix(predictions) if not folder and is_matrix(predictions) else None
+    shape = None if matrix is None else matrix.shape
+    wanted = read_wanted(references, settings.split, problems, shape)
     if predictions.path is not None and predictions.path.is_dir():
         if settings.text_features is None:
             raise UsageError(
@@ -89,8 +92,8 @@ def evaluate_retrieval(
         outcome = score_stores(predictions.path, settings.text_features, wanted, settings, problems)
     elif settings.text_features is not None:
         raise UsageError("--text-features goes with a folder of video features")
-    elif is_matrix(predictions):
-        outcome = score_matrix(predictions, wanted, settings)
+    elif matrix is not None:
+        outcome = score_matrix(matrix, predictions.name, wanted, settings)
     else:
         outcome = score_hits(predictions, wanted, settings, problems)
     texts = wanted.texts_of()
@@ -99,31 +102,35 @@ def evaluate_retrieval(
 
 
 def is_matrix(given: Given) -> bool:
-    """Whether a file holds an array of numpy, whatever it is called."""
-    if given.path is None:
-        return given.bytes().startswith(MAGIC)
-    try:
-        with given.path.open("rb") as file:
-            head = file.read(len(MAGIC))
-    except OSError as error:
-        raise AnnotationError(f"{given.name}: cannot be read: {error.strerror}") from error
-    return head == MAGIC
+    """Whether a file holds an array of numpy, whatever it is called, packed or not."""
+    return given.head(len(MAGIC)) == MAGIC
 
 
-def read_wanted(references: Sequence[Given], split: str | None, problems: Problems) -> Wanted:
+def read_wanted(
+    references: Sequence[Given],
+    split: str | None,
+    problems: Problems,
+    shape: tuple[int, ...] | None = None,
+) -> Wanted:
     """Which texts ask for which videos, over all files in their order.
 
+    Args:
+        shape: [Q, V] of the matrix that is scored, which bounds rows and columns by number.
+
     Raises:
-        AnnotationError: a file cannot be read, or names no texts.
+        AnnotationError: a file cannot be read, names no texts, or not those of the matrix.
+        UsageError: a split is wanted that a file does not know.
     """
     wanted = Wanted()
     for given in references:
-        plain = _plain_rows(given)
+        plain = _plain_rows(given, shape)
         if plain is not None:
+            if split is not None:
+                raise UsageError(f"{given.name} has no split {split}; a list of rows has none")
             _add_plain(wanted, plain)
             continue
-        lines, warning = in_split(read_lines(given, problems), split, given.name)
-        wanted.warnings += [warning] if warning else []
+        lines, told = read_split(given, split, problems)
+        wanted.warnings += told
         for line in lines:
             if line.video is not None:
                 wanted.clips_of[line.id] = line.video
@@ -147,21 +154,39 @@ def _add_plain(wanted: Wanted, rows: Sequence[str | int]) -> None:
     wanted.rows += [None] * len(rows)
 
 
-def _plain_rows(given: Given) -> list[str] | list[int] | None:
+def _plain_rows(given: Given, shape: tuple[int, ...] | None) -> list[str] | list[int] | None:
     """The video of each row where a file says just that; None for captions."""
     if not given.text().lstrip().startswith(("[", "{")):
         return None
     value = given.load()
     if isinstance(value, Mapping) and "break_points" in value:
-        return _from_break_points(value["break_points"], given)
+        return _from_break_points(value["break_points"], given, shape)
     if not isinstance(value, list) or not value:
         return None
-    numbers = all(type(each) is int and each >= 0 for each in value)
-    return value if numbers or all(isinstance(each, str) for each in value) else None
+    if all(type(each) is int and each >= 0 for each in value):
+        _check_columns(1 + max(value), given, shape)
+        return value
+    return value if all(isinstance(each, str) for each in value) else None
 
 
-def _from_break_points(points: Any, given: Given) -> list[int]:
+def _check_columns(count: int, given: Given, shape: tuple[int, ...] | None) -> None:
+    """Refuse more columns by number than there are, before a list is made of them."""
+    if shape is None:
+        raise UsageError(f"{given.name} names videos by number, which takes a similarity matrix")
+    if count > shape[1]:
+        raise AnnotationError(
+            f"{given.name}: {count} videos by number; the matrix [texts, videos] is {[*shape]}"
+        )
+
+
+def _from_break_points(points: Any, given: Given, shape: tuple[int, ...] | None) -> list[int]:
     whole = isinstance(points, list) and all(type(point) is int for point in points)
     if not whole or len(points) < 2 or points[0] != 0 or sorted(set(points)) != points:
         raise AnnotationError(f"{given.name}: break_points: want rising whole numbers from 0")
+    _check_columns(len(points) - 1, given, shape)
+    if shape is not None and points[-1] > shape[0]:
+        raise AnnotationError(
+            f"{given.name}: break_points: {points[-1]} texts; "
+            f"the matrix [texts, videos] is {[*shape]}"
+        )
     return [n for n, count in enumerate(np.diff(points).tolist()) for _ in range(count)]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from vcap.data.msrvtt import is_msrvtt
-from vcap.data.records import SPLITS
-from vcap.engine.evaluation.inputs import Given, records_in, usable_records
+from vcap.engine.evaluation.inputs import Given, id_of, records_in, usable_records
 from vcap.engine.evaluation.problems import Problems
-from vcap.errors import AnnotationError, UsageError
+from vcap.engine.evaluation.splits import in_split, split_of
+from vcap.errors import AnnotationError
 
 ID_KEYS = ("image_id", "video_id", "videoID", "clip_id", "id", "video", "image", "imgid")
 TEXT_KEYS = ("caption", "captions", "enCap", "description", "sentence", "text", "raw")
@@ -62,20 +62,15 @@ def read_lines(given: Given, problems: Problems, part: str = "references") -> li
     return found
 
 
-def in_split(lines: list[Line], split: str | None, name: str) -> tuple[list[Line], str | None]:
-    """The lines of a split (all of them where none is wanted), and a warning where one is due.
+def read_split(given: Given, split: str | None, problems: Problems) -> tuple[list[Line], list[str]]:
+    """The lines of a file that are of a split, all where none is wanted; and warnings.
 
     Raises:
+        AnnotationError: as in `read_lines`.
         UsageError: a split is wanted that the file does not know.
     """
-    splits = sorted({line.split for line in lines if line.split is not None})
-    if split is None:
-        warning = f"{name} holds the splits {', '.join(splits)}; all are scored"
-        return lines, warning if len(splits) > 1 else None
-    wanted = SPLITS.get(split, split)
-    if wanted not in splits:
-        raise UsageError(f"{name} has no split {split}; it has {', '.join(splits) or 'none'}")
-    return [line for line in lines if line.split == wanted], None
+    lines = read_lines(given, problems)
+    return in_split(lines, [line.split for line in lines], split, given.name)
 
 
 def _lines(value: Any, given: Given, problems: Problems) -> Iterator[Line]:
@@ -89,18 +84,18 @@ def _lines(value: Any, given: Given, problems: Problems) -> Iterator[Line]:
 
 
 def _record_line(name: str, record: Mapping[str, Any]) -> Line:
-    captions = record.get("captions")
-    texts = captions if isinstance(captions, list) else []
+    texts = _texts(next((record[key] for key in TEXT_KEYS if record.get(key) is not None), []))
     found = tuple(text.get("text") if isinstance(text, Mapping) else text for text in texts)
-    video = record.get("video_id")
-    return Line(name, found, _split(record), video if isinstance(video, str) else None)
+    return Line(name, found, split_of(record), id_of(record.get("video_id")))
 
 
 def _of_mapping(value: Mapping[str, Any], given: Given, problems: Problems) -> Iterator[Line]:
     if isinstance(value.get("annotations"), list):  # COCO
         yield from _entries(value["annotations"], given, problems)
     elif is_msrvtt(value):
-        splits = {v.get("video_id"): _split(v) for v in value["videos"] if isinstance(v, Mapping)}
+        splits = {
+            str(v.get("video_id")): split_of(v) for v in value["videos"] if isinstance(v, Mapping)
+        }
         yield from _entries(value["sentences"], given, problems, splits.get)
     elif isinstance(value.get("images"), list):  # Karpathy
         yield from _karpathy(value["images"], given, problems)
@@ -112,7 +107,7 @@ def _entries(
     entries: list[Any],
     given: Given,
     problems: Problems,
-    split_of: Callable[[Any], str | None] = lambda _: None,
+    known_split: Callable[[str], str | None] = lambda _: None,
 ) -> Iterator[Line]:
     for number, entry in enumerate(entries, start=1):
         known = entry if isinstance(entry, Mapping) else {}
@@ -121,7 +116,7 @@ def _entries(
         if name is None or text is None:
             problems.add("unusable record", f"{given.short}: entry {number}")
             continue
-        yield Line(_id(name), _texts(text), split_of(name) or _split(known))
+        yield Line(_id(name), _texts(text), known_split(str(name)) or split_of(known))
 
 
 def _karpathy(images: list[Any], given: Given, problems: Problems) -> Iterator[Line]:
@@ -133,7 +128,7 @@ def _karpathy(images: list[Any], given: Given, problems: Problems) -> Iterator[L
             problems.add("unusable record", f"{given.short}: image {number}")
             continue
         texts = tuple(s.get("raw") if isinstance(s, Mapping) else s for s in sentences)
-        yield Line(_id(name), texts, _split(known))
+        yield Line(_id(name), texts, split_of(known))
 
 
 def _flat(value: Mapping[str, Any], given: Given, problems: Problems) -> Iterator[Line]:
@@ -162,11 +157,6 @@ def _table(given: Given) -> Iterator[Line]:
 
 def _texts(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list) else (value,)
-
-
-def _split(known: Mapping[str, Any]) -> str | None:
-    value = known.get("split")
-    return SPLITS.get(value, value) if isinstance(value, str) else None
 
 
 def _id(value: Any) -> str:

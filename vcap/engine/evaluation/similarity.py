@@ -30,15 +30,19 @@ SAME = ("weights", "quick_gelu", "features")  # of an encoder whose texts and vi
 POOLING = "frames to unit length, mean, unit length; cosine"
 
 
-def score_matrix(given: Given, wanted: Wanted, settings: "EvaluateSettings") -> Outcome:
+def score_matrix(
+    similarity: npt.NDArray[Any], name: str, wanted: Wanted, settings: "EvaluateSettings"
+) -> Outcome:
     """Score a matrix of similarities [Q, V]; rows and columns go as the references do.
 
+    Args:
+        name: of its file.
+
     Raises:
-        AnnotationError: it is no such matrix, or holds NaN.
+        AnnotationError: it is of another size than the references.
     """
     from vcap.metrics.retrieval import score_retrieval
 
-    similarity = read_matrix(given)
     columns = wanted.columns
     rows, width = similarity.shape
     targets = wanted.targets()
@@ -47,7 +51,7 @@ def score_matrix(given: Given, wanted: Wanted, settings: "EvaluateSettings") -> 
         targets, texts = np.arange(rows), "one row a video, whatever texts it stands for"
     if rows != len(targets) or width != len(columns):
         raise AnnotationError(
-            f"{given.name}: want similarities of [{len(targets)} texts, {len(columns)} videos] "
+            f"{name}: want similarities of [{len(targets)} texts, {len(columns)} videos] "
             f"as in the references, got {[rows, width]}"
         )
     outcome = score_retrieval(similarity, targets, ties=settings.ties, video_ids=columns)
@@ -56,13 +60,13 @@ def score_matrix(given: Given, wanted: Wanted, settings: "EvaluateSettings") -> 
 
 
 def read_matrix(given: Given) -> npt.NDArray[Any]:
-    """The matrix of a .npy file, mapped where it can be.
+    """The matrix of a .npy file, mapped where it is a file and not packed.
 
     Raises:
         AnnotationError: it is damaged, no matrix of real numbers, or holds NaN.
     """
     try:
-        if given.path is not None:
+        if given.path is not None and not given.packed:
             array = np.load(given.path, mmap_mode="r", allow_pickle=False)
         else:
             array = np.load(io.BytesIO(given.bytes()), allow_pickle=False)
@@ -101,7 +105,8 @@ def score_stores(
     video_store, text_store = FeatureStore(videos), FeatureStore(Path(texts))
     _refuse_strangers(video_store, text_store)
     names = {clip: _name_in(video_store, clip, wanted) for clip in wanted.columns}
-    problems.compare(video_store.ids, [name or clip for clip, name in names.items()])
+    asked = [name or clip for clip, name in names.items()]
+    problems.compare(video_store.ids, asked, name=str(videos))
     columns = [c for c, name in names.items() if name or settings.missing == "zero"]
     features, targets, absent = _text_rows(text_store, columns, wanted, settings, problems)
     gallery = [_pooled(video_store, names[c]) for c in columns]

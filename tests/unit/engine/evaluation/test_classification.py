@@ -150,5 +150,26 @@ def test_files_without_labels_and_without_a_common_id_are_refused() -> None:
 def test_a_split_of_the_records_may_be_chosen() -> None:
     records = [{**record, "split": "test" if record["id"] == "b" else "val"} for record in TRUE]
     assert scored({"b": "dog"}, records, split="test").units == ("b",)
-    with pytest.raises(UsageError, match="no records of split train"):
+    with pytest.raises(UsageError, match="no split train; it has test, val"):
         scored({"b": "dog"}, records, split="train")
+
+
+def test_all_splits_together_are_told() -> None:
+    records = [{**record, "split": record["id"]} for record in TRUE]
+    told = "file holds the splits a, b, c; all are scored"
+    assert told in scored({"b": "dog"}, records).warnings
+
+
+def test_numbers_are_ids_too() -> None:
+    records = [{"id": 1, "label": "cat", "video_id": 9}, {"id": 2, "label": "dog"}]
+    outcome = scored({"id": 1, "label": "cat"}, records)
+    assert outcome.units == ("1", "2")
+    assert outcome.items[0]["video"] == "9"
+    assert outcome.scores["top-1"] == 0.5
+
+
+def test_a_score_too_large_for_a_number_is_none() -> None:
+    problems = Problems()
+    outcome = scored({"a": {"cat": 10**400, "dog": 0.1}}, TRUE, problems)
+    assert outcome.scores["top-1"] == 0
+    assert problems.counts["not a number"] == 1

@@ -161,3 +161,34 @@ def test_an_item_shows_what_was_said_and_what_is_true(tmp_path: Path) -> None:
     assert [item["id"] for item in items] == ["v_a", "v_b"]
     assert "a dog runs in the park" in items[1]["prediction"]
     assert items[0]["scores"]["recall"] == 1.0
+
+
+def test_letters_that_the_protocol_makes_blanks_are_counted(tmp_path: Path) -> None:
+    truth = {"v_a": {**TRUTH["v_a"], "sentences": ["un café 🐕", *TEXTS[1:]]}}
+    said = {"v_a": events(TIMES, ["un cafe", "naïve", "狗"])}
+    report = score(tmp_path, said, truth)
+    assert report.problems.counts == {"characters outside ASCII": 3}
+    places = ["truth_0.json: v_a: event 1", "said.json: v_a: event 2", "said.json: v_a: event 3"]
+    assert report.problems.examples["characters outside ASCII"] == places
+
+
+def test_times_too_large_for_a_number_are_counted(tmp_path: Path) -> None:
+    said = {**PERFECT, "v_b": events([[0, 10**400], *TIMES[1:2]], TEXTS[:2])}
+    report = score(tmp_path, said)
+    assert report.problems.counts == {"not a number": 1}
+    assert report.outcome.scores["recall"] == pytest.approx(0.75)
+
+
+def test_records_with_numbers_for_ids_meet_a_file_of_texts(tmp_path: Path) -> None:
+    truth = {"7": TRUTH["v_a"]}
+    captions = [
+        {"text": each["sentence"], "start": each["timestamp"][0], "end": each["timestamp"][1]}
+        for each in PERFECT["v_a"]
+    ]
+    report = score(tmp_path, [{"id": 7, "captions": captions}], truth, metrics=("recall",))
+    assert report.outcome.scores == {"recall": 1.0}
+
+
+def test_predictions_of_other_videos_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"said\.json: predictions and references have no video"):
+        score(tmp_path, {"v_x": []})

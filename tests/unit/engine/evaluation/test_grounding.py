@@ -184,5 +184,30 @@ def test_files_without_queries_or_proposals_are_refused() -> None:
 def test_a_split_of_the_records_may_be_chosen() -> None:
     records = [{**RECORDS[0], "split": "val"}, {**RECORDS[0], "id": "v_b", "split": "test"}]
     assert set(read_queries([given(records)], "test", Problems()).videos.values()) == {"v_b"}
-    with pytest.raises(UsageError, match="no records of split test"):
+    with pytest.raises(UsageError, match="no split test; it has none"):
         read_queries([given(ANET)], "test", Problems())
+
+
+def test_all_splits_together_are_told() -> None:
+    records = [{**RECORDS[0], "split": "val"}, {**RECORDS[0], "id": "v_b", "split": "test"}]
+    told = "file holds the splits test, val; all are scored"
+    assert told in scored({"v_a-0": proposed((0, 10))}, records).warnings
+
+
+def test_a_score_or_time_too_large_for_a_number_is_none() -> None:
+    problems = Problems()
+    wrong = [
+        {"timestamp": [0, 10], "score": 10**400},
+        {"timestamp": [0, 10**400], "score": 2},
+        {"timestamp": [8, 10], "score": 1},
+    ]
+    outcome = scored({"v_a-0": wrong, "v_a-1": proposed((5, 15))}, ANET, problems)
+    assert outcome.scores["R@1 tIoU=0.7"] == 0.5
+    assert problems.counts == {"not a number": 2}
+
+
+def test_numbers_are_ids_too() -> None:
+    record = {**RECORDS[0], "id": 3, "video_id": 9}
+    outcome = scored({"3-0": proposed((0, 10))}, [record])
+    assert outcome.units == ("3-0", "3-1")
+    assert {item["video"] for item in outcome.items} == {"9"}

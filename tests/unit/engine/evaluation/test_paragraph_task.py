@@ -10,6 +10,7 @@ import pytest
 from vcap.engine.evaluate import EvaluateSettings, evaluate
 from vcap.engine.evaluation.paragraph import over
 from vcap.engine.evaluation.report import Report
+from vcap.errors import AnnotationError, UsageError
 from vcap.metrics.outcome import Outcome
 
 PARAGRAPHS = {"v_a": "A man walks. The man sits down.", "v_b": "A dog runs in the park."}
@@ -113,3 +114,33 @@ def test_an_outcome_over_other_units_keeps_its_own_scores() -> None:
     assert wide.rescore(np.array([5.0, 3.0, 1.0])) == {"R@1": 2.5}
     assert wide.items == [{"id": "x", "scores": {}}, items[1], items[0]]
     assert over(narrow, narrow.units) is narrow
+
+
+@pytest.mark.parametrize("wrong", [None, 7, ["a"], {"text": "a"}])
+def test_paragraphs_that_are_no_text_are_empty_however_many(tmp_path: Path, wrong: Any) -> None:
+    truth = {"v_a": PARAGRAPHS["v_a"], "v_b": wrong, "v_c": wrong, "v_d": wrong}
+    report = score(tmp_path, SAID, truth)
+    assert report.outcome.units == tuple(truth)
+    assert report.problems.counts == {"unusable record": 3, "missing": 2}
+
+
+def test_events_beside_a_stray_text_are_events(tmp_path: Path) -> None:
+    report = score(tmp_path, SAID, {"v_x": "1", **EVENTS})
+    assert set(report.outcome.scores) == TEXT | REPETITION | CUT
+    assert report.problems.counts == {"unusable record": 1, "missing": 1}
+
+
+@pytest.mark.parametrize("truth", [{}, [], {"v_a": 7}, 7])
+def test_a_file_of_neither_says_that_paragraphs_would_do(tmp_path: Path, truth: Any) -> None:
+    with pytest.raises(AnnotationError, match=r"want \{video: paragraph\}, \{video: \{duration"):
+        score(tmp_path, SAID, truth)
+
+
+def test_paragraphs_have_no_split_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"truth_0\.json has no split test"):
+        score(tmp_path, SAID, PARAGRAPHS, split="test")
+
+
+def test_letters_that_are_not_ascii_are_counted(tmp_path: Path) -> None:
+    report = score(tmp_path, {**SAID, "v_b": ["un café 🐕"]}, PARAGRAPHS)
+    assert report.problems.counts == {"characters outside ASCII": 1}

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from vcap.engine.evaluation.problems import Problems, duration_of, text_of
+from vcap.engine.evaluation.problems import (
+    Problems,
+    duration_of,
+    number_of,
+    printable,
+    text_of,
+)
 from vcap.errors import InputError
 
 
@@ -41,6 +47,48 @@ def test_nothing_in_common_is_an_error(
 ) -> None:
     with pytest.raises(InputError, match=complaint):
         Problems().compare(predicted, wanted, what="clip")
+
+
+def test_the_file_that_has_no_id_in_common_is_named() -> None:
+    with pytest.raises(InputError, match=r"^other\.json: predictions and references have no"):
+        Problems().compare(["a"], ["b"], name="other.json")
+    with pytest.raises(InputError, match=r"^other\.json: there are no predictions"):
+        Problems().compare([], ["b"], name="other.json")
+
+
+def test_an_id_cannot_act_upon_the_terminal() -> None:
+    problems = Problems()
+    problems.compare(["a", "\x1b[2J\u202e"], ["a", "b\rc"])
+    problems.add("empty", "狗 \x07")
+    assert problems.lines() == [
+        r"missing: 1 (b\rc)", r"extra: 1 (\x1b[2J\u202e)", r"empty: 1 (狗 \x07)"
+    ]  # fmt: skip
+    with pytest.raises(InputError) as told:
+        problems.compare(["\x1b[2J"], ["a"])
+    assert r"predicted: \x1b[2J;" in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("v_a 狗 é", "v_a 狗 é"), ("\ud800", r"\ud800"), ("\x9b", r"\x9b")]
+)
+def test_only_what_is_not_printed_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("un café", ["characters outside ASCII"]),
+        ("a dog 🐕", ["characters outside ASCII"]),
+        ("a\u2028dog", ["characters outside ASCII", "line break"]),
+        ("a dog", []),
+    ],
+)
+def test_where_only_ascii_is_read_all_else_is_counted(text: str, kinds: list[str]) -> None:
+    problems = Problems()
+    problems.ascii_only = True
+    assert text_of(text, "here", problems) == text
+    assert list(problems.counts) == kinds
 
 
 @pytest.mark.parametrize(
@@ -89,7 +137,7 @@ def test_unusual_times_are_counted_and_used(start: float, end: float, kinds: lis
     assert list(problems.counts) == kinds
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "3", True])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "3", True, 10**400])
 def test_times_that_are_no_numbers_are_not_used(value: Any) -> None:
     problems = Problems()
     assert not problems.check_times(value, 5.0, "here", None)
@@ -99,7 +147,26 @@ def test_times_that_are_no_numbers_are_not_used(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("record", "duration"),
-    [({"duration": 3}, 3.0), ({}, None), ({"duration": None}, None), ({"duration": "3"}, None)],
-)
+    [({"duration": 3}, 3.0), ({}, None), ({"duration": None}, None), ({"duration": "3"}, None),
+     ({"duration": 10**400}, None)],
+)  # fmt: skip
 def test_a_duration_is_a_number_or_unknown(record: Any, duration: float | None) -> None:
     assert duration_of(record) == duration
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (3, 3.0),
+        (-math.inf, -math.inf),
+        (math.nan, None),
+        (10**400, None),
+        (-(10**400), None),
+        (True, None),
+        ("3", None),
+        (None, None),
+        ([3], None),
+    ],
+)
+def test_a_number_is_one_that_a_float_can_hold(value: Any, number: float | None) -> None:
+    assert number_of(value) == number

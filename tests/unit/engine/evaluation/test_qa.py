@@ -188,5 +188,18 @@ def test_files_without_answers_and_without_a_common_id_are_refused() -> None:
 def test_a_split_of_the_records_may_be_chosen() -> None:
     records = [{**RECORDS[0], "split": "val"}, {**RECORDS[1], "split": "test"}]
     assert list(read_questions([given(records)], "test", Problems()).answers) == ["v_b_1"]
-    with pytest.raises(UsageError, match="no records of split test"):
+    with pytest.raises(UsageError, match="no split test; it has none"):
         read_questions([given(ANSWERS)], "test", Problems())
+
+
+def test_all_splits_together_are_told() -> None:
+    records = [{**RECORDS[0], "split": "val"}, {**RECORDS[1], "split": "test"}]
+    told = "file holds the splits test, val; all are scored"
+    assert told in scored(MADE, records).warnings
+
+
+def test_numbers_are_ids_too() -> None:
+    truth = [{"question_id": 1, "id": 5, "answer": "yes", "type": 3, "video_id": 9}]
+    outcome = scored([{"id": 1, "answer": "yes"}], truth)
+    assert outcome.scores["accuracy"] == 1
+    assert outcome.items[0]["video"] == "9"

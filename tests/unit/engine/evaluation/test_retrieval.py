@@ -1,5 +1,6 @@
 """Matrices, feature stores and ranked hits give the ranks that they should; odd ones are told."""
 
+import gzip
 import io
 import json
 from collections.abc import Mapping
@@ -91,6 +92,14 @@ def test_a_matrix_in_a_file_is_known_whatever_it_is_called(tmp_path: Path) -> No
     assert report.groups == ("a", "b", "c")
 
 
+def test_a_packed_matrix_is_read_like_a_plain_one(tmp_path: Path) -> None:
+    path = tmp_path / "similarity.npy.gz"
+    path.write_bytes(gzip.compress(array(SIMILARITY).bytes()))
+    plain = scored(array(SIMILARITY)).scores
+    assert scored(Given("packed", path)).scores == plain
+    assert scored(Given("piped", data=path.read_bytes())).scores == plain
+
+
 def test_a_square_matrix_has_one_row_a_video_though_there_are_more_texts() -> None:
     outcome = scored(array(np.eye(3)))
     assert outcome.scores["R@1"] == 100
@@ -116,6 +125,33 @@ def test_numbered_columns_keep_their_place_and_may_have_no_text() -> None:
 def test_break_points_that_do_not_rise_from_zero_are_refused(points: Any) -> None:
     with pytest.raises(AnnotationError, match="rising whole numbers"):
         scored(array(SIMILARITY), given({"break_points": points}))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"break_points": [0, 2**70]},
+        {"break_points": [0, 1, 2, 3, 4]},
+        {"break_points": [0, 5]},
+        [2**70],
+        [0, 3],
+    ],
+)
+def test_more_rows_or_columns_than_the_matrix_has_are_refused_at_once(rows: Any) -> None:
+    with pytest.raises(AnnotationError, match=r"the matrix \[texts, videos\] is \[4, 3\]"):
+        scored(array(SIMILARITY), given(rows))
+
+
+def test_videos_by_number_take_a_matrix() -> None:
+    for rows in ([0, 2**70], {"break_points": [0, 2**70]}):
+        with pytest.raises(UsageError, match="which takes a similarity matrix"):
+            scored(hits(**PERFECT), given(rows))
+
+
+def test_rows_without_splits_have_none_to_choose() -> None:
+    for rows in ([0, 0, 1, 2], ["x", "x", "y", "z"], {"break_points": [0, 2, 3, 4]}):
+        with pytest.raises(UsageError, match="rows has no split test"):
+            scored(array(SIMILARITY), given(rows, "rows"), split="test")
 
 
 def test_a_matrix_of_another_size_is_refused_with_both_sizes() -> None:
@@ -297,7 +333,7 @@ def test_odd_hits_are_counted_and_never_help() -> None:
         {"query": "a dog", "id": "b", "score": 0.1},
         {"query": "a dog", "id": "b", "score": 9.0},
         {"query": "a dog", "score": 1.0},
-        {"query": 7, "id": "a"},
+        {"query": 7.5, "id": "a"},
         {"query": "a cat", "id": "b", "score": "high"},
         "a bird",
     ]
@@ -306,6 +342,27 @@ def test_odd_hits_are_counted_and_never_help() -> None:
     assert problems.counts["duplicate"] == 1
     assert problems.counts["unusable record"] == 3
     assert outcome.items[0]["scores"]["rank"] == (2 + 3) / 2  # b is above; no hits of the other
+
+
+def test_hits_with_numbers_for_ids_are_read() -> None:
+    truth = [{"id": n, "captions": [{"text": t}]} for n, t in ((1, "a dog"), (2, "a cat"))]
+    lines = [
+        {"query": "a dog", "id": 1, "score": 2},
+        {"query": "a dog", "video_id": 2, "score": 1},
+        {"query": 2, "id": 1, "score": 2},
+        {"query": 2, "id": 2, "score": 1},
+    ]
+    problems = Problems()
+    ranks = {i["id"]: i["scores"]["rank"] for i in scored(given(lines), truth, problems).items}
+    assert (ranks, problems.counts) == ({"1": 1, "2": 2}, {})
+
+
+@pytest.mark.parametrize("key", ["score", "rank"])
+def test_a_score_too_large_for_a_number_is_none(key: str) -> None:
+    problems = Problems()
+    lines = [{"query": "a cat", "id": "b", key: 10**400}, {"query": "a cat", "id": "a", key: 1}]
+    assert scored(given(lines), TEXTS, problems).items[1]["scores"]["rank"] == 2
+    assert problems.counts["not a number"] == 1
 
 
 def test_a_file_without_hits_says_what_is_wanted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from vcap.engine.evaluation.inputs import Given, open_given
 from vcap.engine.evaluation.problems import Problems
-from vcap.engine.evaluation.sentences import Line, in_split, read_lines
+from vcap.engine.evaluation.sentences import Line, read_lines, read_split
 from vcap.errors import AnnotationError, UsageError
 
 TEXTS = {"7": ["a dog runs", "the dog is running"], "9": ["a cat sleeps"]}
@@ -107,16 +107,39 @@ def test_a_file_without_captions_is_refused(value: str) -> None:
 
 
 def test_a_split_is_taken_by_any_of_its_names() -> None:
-    lines = [Line("a", (), "train"), Line("b", (), "val"), Line("c", (), "test")]
-    assert in_split(lines, "validation", "file") == (lines[1:2], None)
-    found, warning = in_split(lines, None, "file")
-    assert found == lines
-    assert warning == "file holds the splits test, train, val; all are scored"
-    assert in_split(lines[:1], None, "file") == (lines[:1], None)
+    splits = {"a": "train", "b": "validation", "c": "test"}
+    entries = [{"id": n, "caption": "x", "split": split} for n, split in splits.items()]
+    lines = [Line("a", ("x",), "train"), Line("b", ("x",), "val"), Line("c", ("x",), "test")]
+    assert read_split(given(entries), "val", Problems()) == (lines[1:2], [])
+    warnings = ["file holds the splits test, train, val; all are scored"]
+    assert read_split(given(entries), None, Problems()) == (lines, warnings)
+    assert read_split(given(entries[:1]), None, Problems()) == (lines[:1], [])
     with pytest.raises(UsageError, match="file has no split odd; it has test, train, val"):
-        in_split(lines, "odd", "file")
+        read_split(given(entries), "odd", Problems())
     with pytest.raises(UsageError, match="it has none"):
-        in_split([Line("a", ())], "test", "file")
+        read_split(given(TEXTS), "test", Problems())
+
+
+def test_records_with_numbers_for_ids_keep_their_captions() -> None:
+    records = [{"id": int(n), "captions": [{"text": t} for t in TEXTS[n]]} for n in TEXTS]
+    assert united(read_lines(given(records), Problems())) == TEXTS
+    record = {"id": 7, "video_id": 3, "captions": ["x"]}
+    assert read_lines(given(record), Problems()) == [Line("7", ("x",), None, "3")]
+
+
+@pytest.mark.parametrize("name", [7, "7"])
+@pytest.mark.parametrize("key", ["caption", "captions", "text"])
+def test_a_record_may_hold_one_caption_as_text(name: Any, key: str) -> None:
+    record = {"id": name, "path": "7.mp4", key: "a dog runs"}
+    assert read_lines(given(record), Problems()) == [Line("7", ("a dog runs",))]
+
+
+def test_an_odd_id_of_a_split_does_no_harm() -> None:
+    value = {
+        "videos": [{"video_id": [7], "split": "val"}],
+        "sentences": [{"video_id": [7], "caption": "x"}],
+    }
+    assert read_lines(given(value), Problems()) == [Line("[7]", ("x",), "val")]
 
 
 REAL = {
