@@ -16,7 +16,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-MEASURED_WITH = ("av", "torch", "torchcodec", "open_clip_torch", "pillow", "numpy", "pycocoevalcap")
+MEASURED_WITH = (
+    *("av", "torch", "torchcodec", "open_clip_torch", "transformers", "pillow", "numpy"),
+    "pycocoevalcap",
+)
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ def report(
     extra = "ratio" if reference else "count a second"
     lines = [f"| way | wall ms | CPU ms | {extra} |", "| --- | ---: | ---: | ---: |"]
     for timing in timings:
-        last = f"{timing.count / timing.wall_seconds:.0f}" if timing.count else ""
+        last = _rate(timing.count / timing.wall_seconds) if timing.count else ""
         if reference:
             last = f"{timing.wall_seconds / reference.wall_seconds:.2f}"
         lines.append(
@@ -176,6 +179,10 @@ def report(
     if json_path:
         save(json_path, timings)
     return "\n".join([*lines, "", f"machine: {machine()}"])
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 5 else f"{rate:.2g}"
 
 
 def goals(comparisons: Sequence[Comparison]) -> str:

@@ -111,6 +111,8 @@ def test_the_table_of_goals_has_a_line_for_each() -> None:
 def test_the_table_of_ways_has_rates_or_ratios() -> None:
     assert "| fast | 2000 | 4500 | 6 |" in report([SLOW, FAST])
     assert "| fast | 2000 | 4500 | 0.33 |" in report([SLOW, FAST], against="slow")
+    slower = Timing("slower", wall_seconds=48.0, cpu_seconds=48.0, rounds=1, count=12)
+    assert "| slower | 48000 | 48000 | 0.25 |" in report([slower])
 
 
 def test_json_holds_the_machine_the_timings_and_the_verdicts(tmp_path: Path) -> None:
