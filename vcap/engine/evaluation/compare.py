@@ -11,6 +11,7 @@ from vcap.engine.evaluation.report import Report
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import InputError, UsageError
 from vcap.metrics.bootstrap import LEVEL, RESAMPLES, intervals, paired
+from vcap.metrics.outcome import Outcome
 from vcap.reports.table import Sheet
 
 if TYPE_CHECKING:
@@ -114,6 +115,9 @@ def evaluate_and_judge(
         second = evaluate(task, other, references, settings, reporter=Silent(), tools=tools)
     for line in _only_of(second, report):
         reporter.warn(f"{other}: {line}")
+    differing = _means_over_others(report.outcome, second.outcome)
+    if differing:
+        reporter.warn(f"{', '.join(differing)}: not a mean over the same videos in both files")
     return judge(report, second, **draw)
 
 
@@ -146,6 +150,27 @@ def _only_of(other: Report, report: Report) -> list[str]:
         *(text for text in other.outcome.warnings if text not in report.outcome.warnings),
         *other.problems.lines(),
     ]
+
+
+def _means_over_others(first: Outcome, second: Outcome) -> list[str]:
+    """Scores of both whose protocol leaves out videos, and not the same in each."""
+    if first.units != second.units:
+        return []  # which is refused as a whole
+    counted, theirs = _counted(first), _counted(second)
+    return [
+        name
+        for name in first.scores
+        if name in second.scores and counted.get(name) != theirs.get(name)
+    ]
+
+
+def _counted(outcome: Outcome) -> dict[str, set[str]]:
+    """Score -> the units that have a value."""
+    found: dict[str, set[str]] = {}
+    for unit, item in zip(outcome.units, outcome.items, strict=True):
+        for name in item["scores"]:
+            found.setdefault(name, set()).add(unit)
+    return found
 
 
 def judge(

@@ -183,6 +183,22 @@ class TestTwoFiles:
             "warning: b.json: missing: 1 (b.json: v1)",
         ]
 
+    def test_scores_over_other_videos_are_told(
+        self, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = evaluate_module.evaluate
+
+        def evaluate(task: str, name: str, *rest: Any, **more: Any) -> Report:
+            report = whole(task, name, *rest, **more)
+            if name == "b.json":
+                report.outcome.items[2]["scores"].clear()
+            return report
+
+        monkeypatch.setattr(evaluate_module, "evaluate", evaluate)
+        reporter = Silent()
+        self.run("a.json", "b.json", reporter)
+        assert reporter.lines[-1] == "warning: F1: not a mean over the same videos in both files"
+
     def test_both_cannot_come_from_stdin(self, asked: list[str]) -> None:
         with pytest.raises(UsageError, match="both be stdin"):
             self.run("-", "-", Silent())
