@@ -82,7 +82,9 @@ def test_the_share_of_right_first_labels_is_over_all_videos() -> None:
 
 
 def test_videos_without_prediction_may_be_left_out() -> None:
-    assert scored({"a": "cat"}, missing="skip").scores == {"top-1": 1.0}
+    left = scored({"a": "cat"}, missing="skip")
+    assert (left.units, left.scores) == (("a",), {"top-1": 1.0})
+    assert left.protocol["denominator"] == "predicted reference videos"
 
 
 def test_one_label_a_video_leaves_top_five_unavailable() -> None:

@@ -122,7 +122,9 @@ def test_missing_queries_count_zero_or_are_left_out() -> None:
     assert scored(predictions, ANET, problems).scores["R@1 tIoU=0.5"] == 0.5
     assert problems.examples["missing"] == ["v_a-1"]
     assert problems.examples["extra"] == ["v_z-0"]
-    assert scored(predictions, missing="skip").scores["R@1 tIoU=0.5"] == 1
+    left = scored(predictions, missing="skip")
+    assert left.scores["R@1 tIoU=0.5"] == 1
+    assert left.protocol["denominator"] == "predicted queries"
 
 
 def test_odd_times_are_counted_and_used_as_they_are() -> None:

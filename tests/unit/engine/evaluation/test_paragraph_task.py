@@ -85,6 +85,8 @@ def test_a_missing_video_is_an_empty_paragraph_or_is_left_out(tmp_path: Path) ->
     assert zero.stamp["num_missing"] == skip.stamp["num_missing"] == 1
     assert zero.outcome.scores["ROUGE-L"] == pytest.approx(0.5)
     assert skip.outcome.scores["ROUGE-L"] == pytest.approx(1.0)
+    assert "a missing video is left out" in skip.stamp["protocol"]["paragraph"]
+    assert (zero.stamp["num_videos"], skip.stamp["num_videos"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
