@@ -4,7 +4,7 @@ import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
@@ -17,7 +17,7 @@ from vcap.engine.evaluation.problems import Problems
 from vcap.engine.evaluation.report import Report, groups_of
 from vcap.engine.reporter import Reporter
 from vcap.errors import UnavailableError, UsageError
-from vcap.metrics.outcome import Outcome, Weights
+from vcap.metrics.outcome import Outcome
 
 if TYPE_CHECKING:
     from vcap.engine.evaluation.tools import Tools
@@ -241,14 +241,3 @@ def _refuse_unavailable(settings: EvaluateSettings, unavailable: Mapping[str, st
         reason = next((text for key, text in unavailable.items() if key.startswith(name)), None)
         if reason is not None:
             raise UnavailableError(f"{name} is not available: {reason}", hint="vcap doctor")
-
-
-def only(outcome: Outcome, names: Sequence[str]) -> Outcome:
-    """The outcome with these scores alone."""
-    wanted = set(names)
-
-    def rescore(weights: Weights) -> dict[str, float]:
-        return {k: v for k, v in outcome.rescore(weights).items() if k in wanted}
-
-    scores = {name: value for name, value in outcome.scores.items() if name in wanted}
-    return replace(outcome, scores=scores, rescore=rescore)
