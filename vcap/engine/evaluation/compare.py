@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcap.engine.evaluation.inputs import open_given
+from vcap.engine.evaluation.inputs import Given, held, open_given
 from vcap.engine.evaluation.report import Report
 from vcap.engine.reporter import Reporter, Silent
 from vcap.errors import InputError, UsageError
@@ -108,11 +108,12 @@ def evaluate_and_judge(
         raise UsageError("predictions and --compare cannot both be stdin")
     if other is None:
         return judge(evaluate(task, predictions, references, settings, reporter=reporter), **draw)
+    truth, against = [held(path) for path in references], held(other)
     with text_tools(settings, reporter) as tools:
         if task in OF_SENTENCES and other != "-":
-            tools.announce(_sentences_of(task, other))
-        report = evaluate(task, predictions, references, settings, reporter=reporter, tools=tools)
-        second = evaluate(task, other, references, settings, reporter=Silent(), tools=tools)
+            tools.announce(_sentences_of(task, against))
+        report = evaluate(task, predictions, truth, settings, reporter=reporter, tools=tools)
+        second = evaluate(task, against, truth, settings, reporter=Silent(), tools=tools)
     for line in _only_of(second, report):
         reporter.warn(f"{other}: {line}")
     differing = _means_over_others(report.outcome, second.outcome)
@@ -121,7 +122,7 @@ def evaluate_and_judge(
     return judge(report, second, **draw)
 
 
-def _sentences_of(task: str, other: str) -> list[str]:
+def _sentences_of(task: str, other: Path | str | Given) -> list[str]:
     """Every text of a file of JSON as the task cleans it; none where it cannot be read."""
     try:
         texts = [*_texts_in(open_given(other).load())]

@@ -188,10 +188,22 @@ def open_given(source: Path | str | Given, stdin: BinaryIO | None = None) -> Giv
     try:
         if not path.exists():
             raise InputError(f"no such file: {path}")
-        once = not path.is_file() and not path.is_dir()
+        once = _is_pipe(path)
         return Given(str(path), data=path.read_bytes()) if once else Given(str(path), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def held(source: Path | str) -> Path | str | Given:
+    """A source to be opened more than once: a pipe is read now, anything else stays as it is."""
+    try:
+        return open_given(source) if _is_pipe(Path(source)) else source
+    except OSError:
+        return source  # whoever opens it tells what is wrong
+
+
+def _is_pipe(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def id_of(value: Any) -> str | None:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,20 @@ class TestTwoFiles:
             "warning: missing: 1",
             "warning: b.json: missing: 1 (b.json: v1)",
         ]
+
+    def test_references_from_a_pipe_serve_both(self, tmp_path: Path) -> None:
+        records = [{"id": n, "label": n} for n in "ab"]
+        said, pipe = tmp_path / "said.jsonl", tmp_path / "pipe"
+        said.write_text("\n".join(map(json.dumps, records)))
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=[said.read_bytes()])
+        writer.start()
+        verdict = evaluate_and_judge(
+            "classification", str(said), [pipe], evaluate_module.EvaluateSettings(),
+            other=str(said), reporter=Silent(), resamples=10,
+        )  # fmt: skip
+        writer.join()
+        assert verdict.comparison["top-1"]["difference"] == 0
 
     def test_scores_over_other_videos_are_told(
         self, asked: list[str], monkeypatch: pytest.MonkeyPatch

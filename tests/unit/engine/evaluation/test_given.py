@@ -13,6 +13,7 @@ import pytest
 
 from vcap.engine.evaluation.inputs import (
     Given,
+    held,
     id_of,
     open_given,
     records_in,
@@ -120,12 +121,18 @@ def test_a_pipe_may_be_read_as_often_as_a_file(tmp_path: Path, packed: bool) -> 
     data = gzip.compress(LINES.encode()) if packed else LINES.encode()
     writer = threading.Thread(target=pipe.write_bytes, args=[data])
     writer.start()
-    source = open_given(pipe)
+    source = held(pipe)
     writer.join()
+    assert isinstance(source, Given)
     assert source.name == str(pipe)
     assert source.head(6) == LINES[:6].encode()
     assert source.load() == source.load() == RECORDS
     assert open_given(source) is source
+
+
+@pytest.mark.parametrize("name", ["-", "nowhere.json", "a" * 5000, "."])
+def test_only_a_pipe_is_read_before_its_turn(name: str) -> None:
+    assert held(name) == name
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
