@@ -219,6 +219,45 @@ def test_a_dry_run_prints_the_settings_and_reads_nothing(vcap: Any, tmp_path: Pa
     assert "references: ['absent too.json']" in result.stdout
 
 
+def test_a_dry_run_tells_the_whole_plan_and_makes_no_folder(vcap: Any, tmp_path: Path) -> None:
+    page, items = tmp_path / "new" / "page.html", tmp_path / "newer" / "items"
+    words = ("--ci", "--seed", 3, "--compare", "other.json", "-o", page, "--per-item", items)
+    result = vcap("evaluate", "qa", "p.json", "-r", "r.json", *words, "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert (plan["ci"], plan["seed"], plan["resamples"]) == (True, 3, 1000)
+    assert (plan["compare"], plan["format"]) == ("other.json", "html")
+    assert (plan["output"], plan["per_item"]) == (str(page), str(items))
+    assert not (page.parent.exists() or items.parent.exists())
+
+
+def test_a_dash_is_stdout_and_never_a_file(
+    score: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert score(PREDICTIONS, "-o", "-").stdout == score(PREDICTIONS).stdout != ""
+    assert score(PREDICTIONS, "-f", "html", "-o", "-").stdout.startswith("<!doctype html>")
+    refused = score(PREDICTIONS, "--per-item", "-")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--per-item wants a file" in refused.stderr
+    assert not (tmp_path / "-").exists()
+
+
+def test_the_help_says_what_each_task_is(vcap: Any) -> None:
+    text = vcap("evaluate", "--help").stdout
+    for name, task in TASKS.items():
+        assert f"{name}: {task.summary}" in text
+    assert "A JSON line a video, query or question." in text
+
+
+def test_predictions_of_classes_are_not_taken_for_scores_of_ours(
+    score: Any, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text('{"id": "a", "scores": {"running": 0.9}}\n')
+    result = score(PREDICTIONS, "--per-item", mine)
+    assert (result.exit_code, mine.read_text()[:11]) == (7, '{"id": "a",')
+
+
 def test_the_environment_holds_defaults(score: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VCAP_SET__evaluate__metrics", "[CIDEr]")
     assert set(told(score(PREDICTIONS, "--json"))["scores"]) == {"CIDEr"}
@@ -337,11 +376,46 @@ class TestWrongUsage:
         assert (result.exit_code, result.stdout) == (2, "")
         assert "did you mean CIDEr?" in result.stderr
 
-    @pytest.mark.parametrize("value", ["1.5", "0", "half", "nan"])
-    def test_a_threshold_is_between_zero_and_one(self, score: Any, value: str) -> None:
-        result = score(PREDICTIONS, "--tiou", f"0.3,{value}")
+    @pytest.mark.parametrize("value", ["1.5", "0", "half", "nan", "0.3"])
+    def test_a_threshold_is_between_zero_and_one(self, vcap: Any, value: str) -> None:
+        result = vcap("evaluate", "dense", "p", "-r", "r", "--tiou", f"0.3,{value}")
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "tiou" in result.stderr
+        first, *more = result.stderr.splitlines()
+        assert first.startswith("error: --tiou")
+        assert all(line.startswith("  try: ") for line in more)
+
+    @pytest.mark.parametrize(
+        ("task", "flags"),
+        [
+            ("caption", ("--protocol", "2021")),
+            ("caption", ("--grounding", "charades")),
+            ("dense", ("--raw",)),
+            ("paragraph", ("--per-clip",)),
+            ("qa", ("--ties", "best")),
+        ],
+    )
+    def test_an_option_of_another_task_is_refused(
+        self, vcap: Any, task: str, flags: tuple[str, ...]
+    ) -> None:
+        result = vcap("evaluate", task, "p", "-r", "r", *flags)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"error: {task} does not read {flags[0]}, which is for " in result.stderr
+
+    def test_a_default_of_the_environment_may_be_for_other_tasks(
+        self, score: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VCAP_SET__evaluate__protocol", "2021")
+        assert score(PREDICTIONS).exit_code == 0
+
+    def test_a_list_without_a_metric_is_refused(self, score: Any) -> None:
+        result = score(PREDICTIONS, "--metrics", ",")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("error: --metrics ,: names none")
+
+    def test_references_cannot_be_stdin(self, vcap: Any, truth: Path) -> None:
+        result = vcap("evaluate", "caption", truth, "-r", "-", stdin="{}")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "references are files" in result.stderr
 
     def test_two_files_cannot_both_be_stdin(self, vcap: Any, truth: Path) -> None:
         result = vcap("evaluate", "caption", "-", "-r", truth, "--compare", "-", stdin="{}")

@@ -52,11 +52,12 @@ def command(
 ) -> None:
     """Score predictions against references, with the numbers of the official evaluators.
 
-    Tasks: caption, dense, paragraph, retrieval, grounding, qa, classification. Prints a table; the
-    stamp below it says how the scores were made. What is wrong with the input is counted and told.
+    Prints a table; the stamp below it says how the scores were made. What is wrong with the input
+    is counted and told.
     """
     from vcap.engine.evaluate import EvaluateSettings
     from vcap.engine.evaluation.publish import choose_format, refuse_targets
+    from vcap.engine.evaluation.tasks import refuse_options
     from vcap.engine.flags import from_flags
     from vcap.engine.reporter import make_reporter
 
@@ -67,14 +68,21 @@ def command(
     given |= {"text_features": text_features, "grounding": grounding}
     given |= {"full_paraphrase_table": full_paraphrase_table or None}
     settings = from_flags("evaluate", EvaluateSettings, given)
+    refuse_options(task, [name for name, value in given.items() if value not in (None, False)])
+    output = None if str(output) == "-" else output
     chosen = choose_format(form, output, as_json)
-    refuse_targets((output, per_item), (predictions, compare, *references), force=force)
+    draw: dict[str, Any] = {"ci": ci, "resamples": resamples, "seed": seed}
+    sources, targets = (predictions, compare, *references), (output, _file(per_item))
+    refuse_targets(targets, sources, force=force, make=not dry_run)
     if dry_run:
-        told = {"task": task, "predictions": predictions, "references": references}
-        return echo_plan({**told, **settings.model_dump(), "output": output}, as_json)
+        plan: dict[str, Any] = {"task": task, "predictions": predictions, "references": references}
+        plan |= {**settings.model_dump(), "compare": compare, **draw}
+        return echo_plan(
+            {**plan, "format": chosen, "output": output, "per_item": per_item}, as_json
+        )
     reporter = make_reporter(quiet, verbose)
-    draw: dict[str, Any] = {"other": compare, "ci": ci, "resamples": resamples, "seed": seed}
-    verdict = _judged(task, predictions, references, settings, reporter=reporter, **draw)
+    draw |= {"other": compare, "reporter": reporter}
+    verdict = _judged(task, predictions, references, settings, **draw)
     _publish(verdict, chosen, output, per_item, as_json, reporter)
 
 
@@ -89,8 +97,20 @@ def _judged(*things: Any, **draw: Any) -> Any:
 
 def _parts(given: list[str] | None) -> list[str] | None:
     """`A,B` and repeated options alike as one list."""
-    parts = [part.strip() for text in given or () for part in text.split(",")]
-    return None if given is None else [part for part in parts if part]
+    if given is None:
+        return None
+    parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    if not parts:
+        raise UsageError(f"--metrics {','.join(given)}: names none", hint="--metrics BLEU,CIDEr")
+    return parts
+
+
+def _file(path: Path | None) -> Path | None:
+    if str(path) == "-":
+        raise UsageError(
+            "--per-item wants a file; stdout is for the scores", hint="--per-item FILE"
+        )
+    return path
 
 
 def _numbers(given: str | None) -> list[float] | None:

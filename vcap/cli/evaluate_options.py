@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vcap.cli import options
+from vcap.engine.evaluation.tasks import TASKS
 
 SURE = "How sure the scores are"
 CAPTION, DENSE, OTHER = "Caption options", "Dense options", "Options of other tasks"
+
+_SUMMARIES = "\n".join(f"{name}: {task.summary}" for name, task in TASKS.items())
 
 
 def _option(*names: str, panel: str | None = None, **more: Any) -> Any:
@@ -17,7 +20,9 @@ def _option(*names: str, panel: str | None = None, **more: Any) -> Any:
 
 Task = Annotated[
     Literal["caption", "dense", "paragraph", "retrieval", "grounding", "qa", "classification"],
-    typer.Argument(metavar="TASK", help="What was predicted.", show_default=False),
+    typer.Argument(
+        metavar="TASK", help=f"What was predicted:\n\n\b\n{_SUMMARIES}", show_default=False
+    ),
 ]
 Predictions = Annotated[
     str,
@@ -114,11 +119,18 @@ Format = Annotated[
 ]
 OutputFile = Annotated[
     Path | None,
-    _option("--output", "-o", metavar="FILE", help="Write here.", panel=options.OUTPUT),
+    _option(
+        "--output", "-o", metavar="FILE", help="Write here; `-` is stdout.", panel=options.OUTPUT
+    ),
 ]
 PerItem = Annotated[
     Path | None,
-    _option("--per-item", metavar="FILE", help="A JSON line a video.", panel=options.OUTPUT),
+    _option(
+        "--per-item",
+        metavar="FILE",
+        help="A JSON line a video, query or question.",
+        panel=options.OUTPUT,
+    ),
 ]
 Json = Annotated[
     bool, _option("--json", help="Print the scores as one JSON object.", panel=options.OUTPUT)

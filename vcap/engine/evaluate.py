@@ -4,27 +4,24 @@ import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 import vcap
 from vcap.engine.evaluation.inputs import Given, open_given
 from vcap.engine.evaluation.problems import Problems
 from vcap.engine.evaluation.report import Report, groups_of
+from vcap.engine.evaluation.tasks import CAPTION_METRICS, TASKS, Task
 from vcap.engine.reporter import Reporter
-from vcap.errors import UnavailableError, UsageError
+from vcap.errors import DeviceError, UnavailableError, UsageError
 from vcap.metrics.outcome import Outcome
 
 if TYPE_CHECKING:
     from vcap.engine.evaluation.tools import Tools
 
-CAPTION_METRICS = ("BLEU", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
-PARAGRAPH_METRICS = (*CAPTION_METRICS[:4], "repetition")
-DENSE_METRICS = (*CAPTION_METRICS[:4], "recall", "precision", "F1", "F1 of means", "SODA_c")
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Year = Annotated[Literal["2018", "2021"], BeforeValidator(str)]  # YAML reads a number
 
@@ -68,38 +65,22 @@ class EvaluateSettings(BaseModel):
     full_paraphrase_table: bool = False
     java: bool | None = None
 
-
-@dataclass(frozen=True)
-class Task:
-    """One kind of evaluation.
-
-    Attributes:
-        summary: one line for people who choose.
-        metrics: the names that may be asked for; without any, all are always computed.
-        text: whether captions are compared, which takes the tokenizer and METEOR.
-    """
-
-    summary: str
-    metrics: tuple[str, ...] = ()
-    text: bool = False
+    @field_validator("tiou")
+    @classmethod
+    def _refuse_twins(cls, tiou: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        """A threshold that stands twice would count twice in the mean."""
+        if tiou is not None and len(set(tiou)) < len(tiou):
+            raise ValueError("a threshold stands twice")
+        return tiou
 
 
-TASKS = {
-    "caption": Task("one caption a clip against its references", CAPTION_METRICS, True),
-    "dense": Task("events with times and captions", DENSE_METRICS, True),
-    "paragraph": Task("all captions of a video as one text", PARAGRAPH_METRICS, True),
-    "retrieval": Task("which video a text means, and the other way"),
-    "grounding": Task("when in a video a text happens"),
-    "qa": Task("answers to questions about videos", ("accuracy", "WUPS")),
-    "classification": Task("which class a video has"),
-}
 Run = Callable[[Given, Sequence[Given], EvaluateSettings, Problems, Any], Outcome]
 
 
 def evaluate(
     task: str,
-    predictions: Path | str,
-    references: Sequence[Path],
+    predictions: Path | str | Given,
+    references: Sequence[Path | str | Given],
     settings: EvaluateSettings | None = None,
     *,
     stdin: BinaryIO | None = None,
@@ -118,7 +99,7 @@ def evaluate(
         tools: open text tools to share with other evaluations; opened for this one if not given.
 
     Raises:
-        UsageError: there is no such task or metric, or no reference.
+        UsageError: there is no such task or metric, or no reference, or it is stdin.
         InputError: a file cannot be used, or no id is in both.
         UnavailableError: a metric that was asked for by name cannot be had.
     """
@@ -128,6 +109,8 @@ def evaluate(
     if not references:
         raise UsageError("nothing to compare with", hint="--references FILE")
     source = stdin if stdin is not None else getattr(sys.stdin, "buffer", None)
+    if "-" in map(str, references):
+        raise UsageError("references are files; only predictions, or --compare, can be stdin")
     given = open_given(predictions, source)
     truth = [open_given(path) for path in references]
     with nullcontext(tools) if tools is not None else text_tools(settings, reporter) as opened:
@@ -150,11 +133,9 @@ def _evaluate(
     reporter: Reporter,
     tools: "Tools",
 ) -> Report:
-    run: Run = getattr(import_module(f"vcap.engine.evaluation.{task}"), f"evaluate_{task}")
-    problems = Problems()
     if TASKS[task].text:
         _refuse_unavailable(settings, tools.unavailable)
-    outcome = run(given, truth, settings, problems, tools)
+    outcome, problems = _scored(task, given, truth, settings, tools)
     _refuse_unavailable(settings, outcome.unavailable)
     stamp = _tools_stamp(task, settings, outcome, tools.stamp()) if TASKS[task].text else {}
     for text in (*_absent(outcome.unavailable), *outcome.warnings, *problems.lines()):
@@ -163,6 +144,20 @@ def _evaluate(
     facts = _facts(task, outcome, problems, groups)
     names = {"predictions": given.name, "references": [each.name for each in truth]}
     return Report(task, outcome, problems, {**facts, **names, **stamp}, groups)
+
+
+def _scored(
+    task: str, given: Given, truth: Sequence[Given], settings: EvaluateSettings, tools: "Tools"
+) -> tuple[Outcome, Problems]:
+    """Figures and complaints; again without a program that failed and that nobody asked for."""
+    run: Run = getattr(import_module(f"vcap.engine.evaluation.{task}"), f"evaluate_{task}")
+    problems, absent = Problems(), set(tools.unavailable)
+    try:
+        return run(given, truth, settings, problems, tools), problems
+    except (DeviceError, UnavailableError):
+        if settings.metrics is not None or settings.java or absent.issuperset(tools.unavailable):
+            raise
+    return _scored(task, given, truth, settings, tools)
 
 
 def _absent(unavailable: Mapping[str, str]) -> list[str]:
@@ -179,15 +174,19 @@ def _absent(unavailable: Mapping[str, str]) -> list[str]:
 def _tools_stamp(
     task: str, settings: EvaluateSettings, outcome: Outcome, stamp: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the tools say of themselves, as far as they had a part in the scores."""
-    found = dict(stamp)
-    if settings.raw:
+    """What the tools say of themselves; None for those that had no part in the scores."""
+    found, scores = dict(stamp), outcome.scores.keys()
+    meteor, spice = bool({"METEOR", "SODA_c"} & scores), "SPICE" in scores
+    if task == "caption" and settings.raw:
         found["tokenizer"] = "none: words as they stand between blanks"
     elif task == "paragraph":
         found["tokenizer"] = "none: runs of ASCII letters, lower case"
-    if not {"METEOR", "SODA_c"} & outcome.scores.keys():
-        found |= dict.fromkeys([name for name in ("METEOR", "paraphrase_table") if name in found])
-    return found
+    elif not any(name.startswith((*CAPTION_METRICS, "SODA_c")) for name in scores):
+        found["tokenizer"] = None
+    java = meteor or spice or "(Java)" in (found.get("tokenizer") or "")
+    idle = [("METEOR", meteor), ("paraphrase_table", meteor), ("SPICE", spice)]
+    idle += [("java", java), ("pycocoevalcap", java)]
+    return found | {name: None for name, used in idle if name in found and not used}
 
 
 def _facts(

@@ -1,13 +1,12 @@
 """Settings of a command from its flags, over the defaults that a user keeps in the environment."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic
 
-from vcap.engine.settings import load_settings
+from vcap.engine.settings import flag_of, load_settings
 from vcap.errors import UsageError
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
@@ -35,12 +34,11 @@ def from_flags(
     said = {name: value for name, value in given.items() if value not in (None, unless)}
     for name, value in said.items():
         _refuse_bytes(name, value)
-    flags = [f"{name}={json.dumps(value)}" for name, value in said.items()]
-    return load_settings(kind, overrides=flags, environment=environment, section=command)
+    return load_settings(kind, flags=said, environment=environment, section=command)
 
 
 def _refuse_bytes(name: str, value: Any) -> None:
     """A path of the command line may hold any bytes; settings are kept as text."""
     shown = str(value).encode(errors="backslashreplace").decode()
     if shown != str(value):
-        raise UsageError(f"--{name.replace('_', '-')} {shown}: the name is not valid UTF-8")
+        raise UsageError(f"{flag_of(name)} {shown}: the name is not valid UTF-8")

@@ -77,6 +77,7 @@ def load_settings(
     *,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
     section: str | None = None,
 ) -> Model:
@@ -85,6 +86,7 @@ def load_settings(
     Args:
         config: a name in `configs/`, or a file.
         overrides: `a.b=value`, the value as YAML; the strongest.
+        flags: values of the command line by name of the setting, as strong.
         environment: `VCAP_SET__a__b=value`; with a section `VCAP_SET__SECTION__a__b=value`.
         section: one of `SECTIONS`; without one, what the environment says to those is passed over.
 
@@ -102,7 +104,14 @@ def load_settings(
         if not equals or not key:
             raise ConfigError(f"--set {override}: want key=value", hint=f"--set {key or 'a.b'}=1")
         given.set(key.split("."), parse_yaml(text, f"--set {key}"), f"--set {key}")
+    for name, value in (flags or {}).items():
+        given.set([name], value, flag_of(name))
     return _validated(kind, given.values, given.where)
+
+
+def flag_of(name: str) -> str:
+    """The option of the command line that gives a setting."""
+    return f"--{name.replace('_', '-')}"
 
 
 def _variables(
@@ -186,8 +195,18 @@ def _validated(kind: type[Kind], values: Mapping[str, Any], where: Callable[[str
                 json.dumps(values, default=str), strict=True
             )
         except pydantic.ValidationError as error:
-            complaints = [_complaint(detail, where) for detail in error.errors()]
+            complaints = [_complaint(detail, where) for detail in _told(error.errors())]
     raise ConfigError("\n".join(complaints))
+
+
+def _told(details: Sequence[Any]) -> list[Any]:
+    """The complaints without those of a list that is too short only for lack of its wrong parts."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short" or not any(place[:-1] == detail["loc"] for place in places)
+    ]
 
 
 def _complaint(detail: Any, where: Callable[[str], str]) -> str:
@@ -197,7 +216,9 @@ def _complaint(detail: Any, where: Callable[[str], str]) -> str:
         return f"{where(key)}: {key} is absent and has no default"
     given = detail["input"]
     shown = "" if isinstance(given, dict) else f", got {json.dumps(given, default=str)}"
-    return f"{where(key)}: {key + ': ' if key else ''}{text[:1].lower()}{text[1:]}{shown}"
+    source = where(key)
+    name = "" if not key or source == flag_of(str(detail["loc"][0])) else f"{key}: "
+    return f"{source}: {name}{text[:1].lower()}{text[1:]}{shown}"
 
 
 def _members(kind: Any) -> dict[str, Any]:

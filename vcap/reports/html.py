@@ -26,14 +26,15 @@ def page(sheet: Sheet) -> str:
     items with the lowest and the highest score, the score by length, and how all was computed.
     """
     leading = leading_score(sheet)
+    scale = table.scale_of(sheet.task, leading)
     low, high = worst_and_best(sheet, leading) if leading else ([], [])
-    text: str = _template().render(
+    text: str = _template(scale).render(
         sheet=sheet,
         scores=table.columns(sheet),
         thresholds=table.threshold_table(sheet),
         stamp=table.stamp_rows(sheet.stamp),
         problems=table.problem_rows(sheet.problems),
-        charts=[histogram(found, name) for name, found in _columns(sheet).items()],
+        charts=[histogram(_shown(sheet, name, v), name) for name, v in _columns(sheet).items()],
         by_length=_by_length(sheet, leading) if leading else "",
         leading=leading,
         extremes=[("The worst items", low), ("The best items", high)],
@@ -42,11 +43,17 @@ def page(sheet: Sheet) -> str:
     return text
 
 
-def _template() -> Any:
+def _shown(sheet: Sheet, name: str, values: Sequence[float]) -> list[float]:
+    """Values of a score in the scale of the table."""
+    scale = table.scale_of(sheet.task, name)
+    return [scale * value for value in values]
+
+
+def _template(scale: float) -> Any:
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters["texts"] = texts
-    environment.filters["number"] = lambda value: f"{value:.4f}"
+    environment.filters["number"] = lambda value: table.shown(value, scale)
     return environment.get_template("page.html")
 
 
@@ -90,7 +97,7 @@ def _by_length(sheet: Sheet, name: str) -> Markup | str:
     if not usable:
         return ""
     lengths, values = zip(*usable, strict=True)
-    return scatter(lengths, values, name, LENGTH_UNIT)
+    return scatter(lengths, _shown(sheet, name, values), name, LENGTH_UNIT)
 
 
 def texts(value: Any) -> list[str]:

@@ -90,7 +90,8 @@ def columns(sheet: Sheet) -> list[list[str]]:
 
 def scale_of(task: str, name: str) -> float:
     """What a score is multiplied by for eyes: 100, or 1 for percent and ranks."""
-    return 1.0 if task == "retrieval" or name.startswith("WUPS") else 100.0
+    as_is = task == "retrieval" or name.startswith("WUPS") or name.endswith("rank")
+    return 1.0 if as_is else 100.0
 
 
 def is_better_low(name: str) -> bool:

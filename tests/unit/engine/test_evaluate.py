@@ -2,17 +2,20 @@
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vcap.engine.evaluate import TASKS, EvaluateSettings, evaluate
+from tests.fake_java import fake_java
+from vcap.engine.evaluate import EvaluateSettings, evaluate
+from vcap.engine.evaluation import tools
 from vcap.engine.evaluation.report import Report
 from vcap.engine.flags import from_flags
 from vcap.engine.reporter import Silent
-from vcap.errors import ConfigError, InputError, UnavailableError, UsageError
+from vcap.errors import ConfigError, DeviceError, InputError, UnavailableError, UsageError
 
 TRUTH = {"a": ["a dog runs", "the dog is running fast"], "b": ["a cat sleeps"], "c": ["two birds"]}
 SAID = {"a": "a dog is running", "b": "a cat sleeps", "x": "nothing"}
@@ -50,7 +53,7 @@ def test_the_stamp_says_how_the_scores_came_about(said: Path, truth: Path) -> No
     assert stamp["tokenizer"] == "PTB 3.4.1 (Python)"
     assert stamp["java"] is None
     assert stamp["METEOR"] is None
-    assert stamp["pycocoevalcap"]
+    assert stamp["pycocoevalcap"] is None  # nothing of it had a part
     assert stamp["protocol"]["average"] == "corpus"
     assert (stamp["predictions"], stamp["references"]) == (str(said), [str(truth)])
     assert json.loads(json.dumps(report.as_dict()))["stamp"] == stamp
@@ -108,6 +111,11 @@ def test_what_makes_no_sense_is_wrong_usage(
 def test_without_references_there_is_nothing_to_compare_with(said: Path) -> None:
     with pytest.raises(UsageError, match="nothing to compare with"):
         evaluate("caption", said, [])
+
+
+def test_references_cannot_come_by_stdin(said: Path) -> None:
+    with pytest.raises(UsageError, match="references are files"):
+        evaluate("caption", said, [Path("-")])
 
 
 def test_no_id_in_common_is_an_input_error(tmp_path: Path, truth: Path) -> None:
@@ -168,6 +176,65 @@ def test_untokenised_scoring_keeps_capitals_and_full_stops(tmp_path: Path, truth
     assert raw.stamp["tokenizer"].startswith("none")
 
 
+@pytest.mark.parametrize(
+    ("task", "metrics", "idle"),
+    [
+        ("caption", ("BLEU",), {"METEOR", "SPICE", "paraphrase_table", "java", "pycocoevalcap"}),
+        ("dense", ("recall",), {"METEOR", "SPICE", "tokenizer", "java", "pycocoevalcap"}),
+    ],
+)
+def test_tools_without_a_part_in_the_scores_are_not_stamped(
+    task: str, metrics: tuple[str, ...], idle: set[str], tmp_path: Path
+) -> None:
+    if shutil.which("java") is None:
+        pytest.skip("no java")
+    events = {"v": {"duration": 9.0, "timestamps": [[0.0, 5.0]], "sentences": ["a dog runs"]}}
+    truth = {"caption": TRUTH, "dense": events}[task]
+    made = [{"sentence": "a dog", "timestamp": [0.0, 5.0]}]
+    official = {"version": "1", "external_data": {}, "results": {"v": made}}
+    said = {"caption": SAID, "dense": official}[task]
+    files = write(tmp_path / "said.json", said), [write(tmp_path / "truth.json", truth)]
+    stamp = evaluate(task, *files, EvaluateSettings(metrics=metrics, raw=True)).stamp
+    assert {name: stamp[name] for name in idle} == dict.fromkeys(idle)
+
+
+class TestBrokenPrograms:
+    """Java is there and fails: what nobody asked for by name is left out, with its reason."""
+
+    @pytest.fixture(params=["dying", "full"])
+    def broken(
+        self, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A Java in which no program works."""
+        java = fake_java(tmp_path, request.param)
+        monkeypatch.setattr(tools, "find_java", lambda: java)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def test_the_other_metrics_are_scored(self, broken: None, said: Path, truth: Path) -> None:
+        reporter = Silent()
+        settings = EvaluateSettings()
+        report = evaluate("caption", said, [truth], settings, reporter=reporter)
+        without = score(said, truth)
+        assert report.outcome.scores == without.outcome.scores
+        assert "METEOR" in report.outcome.unavailable["METEOR"]  # which program it was
+        assert report.problems.as_dict() == without.problems.as_dict()
+        assert report.stamp["tokenizer"] == "PTB 3.4.1 (Python)"
+        told = "\n".join(reporter.lines)
+        assert "captions are tokenized without Java" in told
+        assert "METEOR is not available: " in told
+
+    def test_what_is_asked_for_by_name_is_an_error(
+        self, broken: None, said: Path, truth: Path
+    ) -> None:
+        with pytest.raises((DeviceError, UnavailableError), match="METEOR"):
+            evaluate("caption", said, [truth], EvaluateSettings(metrics=("METEOR",)))
+
+    def test_java_that_is_asked_for_must_work(self, broken: None, said: Path, truth: Path) -> None:
+        with pytest.raises((DeviceError, UnavailableError), match="tokenizer") as told:
+            evaluate("caption", said, [truth], EvaluateSettings(java=True))
+        assert told.value.hint == "--no-java"
+
+
 def test_clips_are_grouped_by_the_video_that_the_references_name(tmp_path: Path) -> None:
     records = [
         {"id": f"{video}/{n}", "video_id": video, "captions": [{"text": "a dog runs"}]}
@@ -200,15 +267,10 @@ def test_settings_come_from_flags_and_the_environment() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("protocol", "2019"), ("tiou", [1.5]), ("tiou", []), ("metrics", []),
+        ("protocol", "2019"), ("tiou", [1.5]), ("tiou", []), ("tiou", [0.5, 0.5]), ("metrics", []),
         ("max_proposals", 0), ("missing", "drop"), ("soda_files", "worst"), ("odd", 1),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(ConfigError, match=name.replace("_", ".")):
         from_flags("evaluate", EvaluateSettings, {name: value}, environment={})
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_every_task_says_what_it_is_for(task: str) -> None:
-    assert TASKS[task].summary

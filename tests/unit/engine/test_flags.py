@@ -6,6 +6,7 @@ import pytest
 
 from vcap.engine.caption import CaptionSettings
 from vcap.engine.encode import EncodeSettings
+from vcap.engine.evaluate import EvaluateSettings
 from vcap.engine.flags import from_flags
 from vcap.errors import ConfigError, UsageError
 
@@ -53,6 +54,30 @@ def test_a_path_that_is_not_utf8_is_told_as_such() -> None:
     odd = os.fsdecode(b"models/caf\xe9")
     with pytest.raises(UsageError, match=r"--model models/caf\\udce9: the name is not valid UTF-8"):
         from_flags("caption", CaptionSettings, {"model": odd}, environment={})
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"max_proposals": 0}, "--max-proposals: must be greater than or equal to 1, got 0"),
+        ({"tiou": [0.3, 1.5]}, "--tiou: must be less than 1, got 1.5"),
+        ({"tiou": [1.5]}, "--tiou: must be less than 1, got 1.5"),
+        ({"tiou": [0.5, 0.5]}, "--tiou: a threshold stands twice, got [0.5, 0.5]"),
+        ({"missing": "drop"}, "--missing: must be 'zero' or 'skip', got \"drop\""),
+    ],
+)
+def test_a_wrong_value_is_told_once_with_the_option_that_was_given(
+    given: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as told:
+        from_flags("evaluate", EvaluateSettings, given, environment={})
+    assert told.value.message == complaint
+
+
+def test_a_list_in_the_environment_that_is_too_short_says_so() -> None:
+    name = "VCAP_SET__evaluate__metrics"
+    with pytest.raises(ConfigError, match=f"{name}: metrics: tuple should have at least 1 item"):
+        from_flags("evaluate", EvaluateSettings, {}, environment={name: "[]"})
 
 
 @pytest.mark.parametrize("setting", ["beam", "batch_size"])

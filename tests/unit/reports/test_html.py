@@ -110,7 +110,7 @@ def test_the_page_is_whole_without_items() -> None:
 def test_the_worst_and_the_best_items_are_shown_with_their_words() -> None:
     rows = Reader(page(sheet_of([0.3, 0.1, 0.9]))).tables["None"]
     assert [row[0] for row in rows] == ["id", "v02", "v01", "id", "v03"]
-    assert rows[1][1:3] == ["0.1000", "a dog"]
+    assert rows[1][1:3] == ["10.00", "a dog"]
 
 
 def test_there_are_ten_items_at_each_end_and_none_is_at_both() -> None:
@@ -144,7 +144,15 @@ def test_items_without_a_number_are_left_out_of_the_charts() -> None:
     sheet = sheet_of([0.1, float("nan"), 0.9])
     low, high = worst_and_best(sheet, "CIDEr")
     assert [item["id"] for item in low + high] == ["v01", "v03"]
-    assert "CIDEr, mean 0.5" in page(sheet)
+    assert "CIDEr, mean 50<" in page(sheet)
+
+
+def test_charts_have_the_scale_of_the_tables() -> None:
+    text = page(sheet_of([0.2, 0.4]))
+    assert ">CIDEr, mean 30<" in text
+    assert text.count(">40</text>") == 2  # the best of the spread, and by length
+    ranks = Sheet("retrieval", {"MdR": 3.0}, items=sheet_of([1, 57, 3], "rank").items)
+    assert ">57</text>" in page(ranks)
 
 
 def test_every_score_of_the_items_has_its_histogram() -> None:

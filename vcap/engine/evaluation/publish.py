@@ -1,11 +1,15 @@
 """A verdict as text in each format, and the files that receive it."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from vcap.engine.evaluation.compare import Verdict, without_nan
+from vcap.engine.evaluation.report import Scores
 from vcap.engine.files import ensure_folder, output_errors, write_atomic
 from vcap.errors import OutputError, UsageError
 from vcap.reports.table import score_table
@@ -13,6 +17,8 @@ from vcap.reports.table import score_table
 Format = Literal["table", "json", "html"]
 SUFFIXES: dict[str, Format] = {".json": "json", ".html": "html", ".htm": "html"}
 FIRST_BYTES = 65536
+MAKER = "vcap evaluate"  # the key that marks a line an item
+PAGE_MARK = '<meta name="generator" content="vcap evaluate">'
 
 
 def choose_format(wanted: Format | None, output: Path | None, as_json: bool) -> Format:
@@ -49,8 +55,9 @@ def rendered(verdict: Verdict, form: Format, *, told: bool = False) -> str:
 
 
 def item_lines(verdict: Verdict) -> str:
-    """One JSON object a line, one line a unit."""
-    items = (json.dumps(without_nan(i), ensure_ascii=False) for i in verdict.report.items())
+    """One JSON object a line, one line a unit; each says who made it."""
+    made = {MAKER: verdict.report.task}
+    items = (json.dumps(without_nan(made | i), ensure_ascii=False) for i in verdict.report.items())
     return "".join(f"{writable(item)}\n" for item in items)
 
 
@@ -60,7 +67,11 @@ def writable(text: str) -> str:
 
 
 def refuse_targets(
-    targets: Iterable[Path | None], sources: Iterable[Path | str | None], *, force: bool = False
+    targets: Iterable[Path | None],
+    sources: Iterable[Path | str | None],
+    *,
+    force: bool = False,
+    make: bool = True,
 ) -> None:
     """Make sure, before any work, that files can be written and nothing else is lost.
 
@@ -68,36 +79,53 @@ def refuse_targets(
         targets: what will be written; None is nothing.
         sources: what will be read; None is nothing, `-` is no file.
         force: whether files that no evaluation wrote may be replaced.
+        make: whether a folder that is absent is made.
 
     Raises:
         UsageError: a target is one of the sources, or is named twice.
         OutputError: the place cannot be written, or holds a file that no evaluation wrote.
     """
-    taken = {Path(source).resolve() for source in sources if source is not None and source != "-"}
+    # realpath takes names that are too long, and folders that may not be entered
+    files = [source for source in sources if source is not None and source != "-"]
+    taken = {os.path.realpath(source) for source in files}
     for target in filter(None, targets):
-        if target.resolve() in taken:
+        place = os.path.realpath(target)
+        if place in taken:
             raise UsageError(f"{target} is read, or written, already; choose another name")
-        taken.add(target.resolve())
-        if target.is_dir():
-            raise OutputError(f"cannot write {target}: it is a folder")
+        taken.add(place)
+        with output_errors(target):
+            _refuse_target(target, force, make)
+
+
+def _refuse_target(target: Path, force: bool, make: bool) -> None:
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder")
+    if make:
         ensure_folder(target.parent)
-        if target.exists() and not force and not is_ours(target):
-            raise OutputError(
-                f"{target} was not written by vcap evaluate; it is kept", hint="--force"
-            )
+    if target.exists() and not force and not is_ours(target):
+        raise OutputError(f"{target} was not written by vcap evaluate; it is kept", hint="--force")
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file looks like something that an evaluation wrote; an empty one is nobody's."""
+    """Whether a file bears the mark of an evaluation; an empty one is nobody's."""
     if not path.is_file():
         return True  # a device or a pipe
     with path.open("rb") as file:
         text = file.read(FIRST_BYTES).decode(errors="replace")
-    page, scores = "<title>vcap evaluate", '{"task": '
     first = text.split("\n", 1)[0]
-    items = first.startswith('{"id": ') and '"scores": {' in first
-    table = first.split()[:2] == ["metric", "score"]
-    return not text or page in text or first.startswith(scores) or items or table
+    if first.startswith('{"task": '):
+        return _is_scores(path)
+    table = first.split()[:2] == ["metric", "score"] and "\nvcap: " in text
+    return not text or PAGE_MARK in text or first.startswith(f'{{"{MAKER}": ') or table
+
+
+def _is_scores(path: Path) -> bool:
+    """Whether a file is one object as `--json` prints it, down to the version in its stamp."""
+    try:
+        found = Scores.model_validate_json(path.read_bytes())
+    except ValidationError:
+        return False
+    return "vcap" in found.stamp
 
 
 def write(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from vcap.engine.evaluation.meteor import JAR, TABLE, Meteor
 from vcap.engine.evaluation.spice import spice_absence, spice_scores
 from vcap.engine.number_types import cache_path
 from vcap.engine.reporter import Reporter, Silent
-from vcap.errors import UnavailableError
+from vcap.errors import DeviceError, UnavailableError, VcapError
 from vcap.metrics.meteor import NUM_STATISTICS
 from vcap.metrics.outcome import Pair
 
@@ -34,12 +34,23 @@ class Tools:
     """Text tools that start Java when they are first asked, and remember every answer."""
 
     def __init__(
-        self, java: str | None, full_table: bool, cache_dir: Path, reporter: Reporter
+        self,
+        java: str | None,
+        full_table: bool,
+        cache_dir: Path,
+        reporter: Reporter,
+        required: bool = False,
     ) -> None:
-        """Use this Java program, or none; start nothing yet."""
+        """Use this Java program, or none; start nothing yet.
+
+        Where it is not required, what fails in it is done without, or is not available from then.
+        """
         self._java = java
         self._full_table = full_table
         self._java_tokenizes = java is not None and program_path(TOKENIZER_JAR) is not None
+        self._required = required
+        self._reporter = reporter
+        self._broken: dict[str, str] = {}
         self._tokens: dict[str, str] = {}
         self._announced: dict[str, None] = {}
         self._rows: dict[Pair, int] = {}
@@ -59,7 +70,7 @@ class Tools:
         if self._java is None:
             why = "is not installed" if find_java() is None else "is not to be used"
             reasons = {name: f"{name} needs Java, which {why}." for name in reasons}
-        return {name: reason for name, reason in reasons.items() if reason}
+        return {name: reason for name, reason in reasons.items() if reason} | self._broken
 
     def tokenize(self, captions: Sequence[str]) -> list[str]:
         """Each caption as the PTB tokenizer gives it: tokens joined with one blank."""
@@ -73,7 +84,13 @@ class Tools:
 
     def _tokenize(self, lines: Sequence[str]) -> list[str]:
         if self._java is not None and self._java_tokenizes:
-            return tokenize_java(self._java, lines)
+            try:
+                return tokenize_java(self._java, lines)
+            except VcapError as error:
+                if self._required:
+                    raise type(error)(error.message, hint="--no-java") from error
+                self._java_tokenizes = False
+                self._reporter.warn(f"{error.message}; captions are tokenized without Java")
         from vcap.metrics.ptb import tokenize_python
 
         return tokenize_python(lines)
@@ -102,7 +119,8 @@ class Tools:
         with self._lock:
             new = [pair for pair in dict.fromkeys(pairs) if pair not in self._rows]
             if new:
-                found = self._meteor.statistics(new)
+                with self._noting("METEOR"):
+                    found = self._meteor.statistics(new)
                 first = len(self._statistics)
                 self._statistics = np.concatenate([self._statistics, found])
                 self._rows.update(zip(new, range(first, first + len(new)), strict=True))
@@ -118,8 +136,18 @@ class Tools:
             raise UnavailableError(self.unavailable["SPICE"])
         with self._lock:
             new = [pair for pair in dict.fromkeys(pairs) if pair not in self._spice]
-            self._spice.update(zip(new, spice_scores(self._java, new).tolist(), strict=True))
+            with self._noting("SPICE"):
+                self._spice.update(zip(new, spice_scores(self._java, new).tolist(), strict=True))
             return np.array([self._spice[pair] for pair in pairs], dtype=np.float64)
+
+    @contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        """A metric whose program fails is not available from then on."""
+        try:
+            yield
+        except (DeviceError, UnavailableError) as error:
+            self._broken[name] = error.message
+            raise
 
     def stamp(self) -> dict[str, str | None]:
         """Which tools and versions stand behind the numbers."""
@@ -129,9 +157,15 @@ class Tools:
             "METEOR": None if "METEOR" in self.unavailable else "1.5",
             "SPICE": None if "SPICE" in self.unavailable else "1.0",
             "paraphrase_table": None if "METEOR" in self.unavailable else table,
-            "java": java_version(self._java) if self._java else None,
+            "java": self._java_version(),
             "pycocoevalcap": programs_version(),
         }
+
+    def _java_version(self) -> str | None:
+        try:
+            return java_version(self._java) if self._java else None
+        except UnavailableError:
+            return "unknown"
 
     def close(self, cancel: bool = False) -> None:
         """End what was started; with `cancel`, without keeping anything for later runs."""
@@ -162,7 +196,7 @@ def open_tools(
     if java and found is None:
         raise UnavailableError("there is no Java on this machine", hint=INSTALL_JAVA)
     folder = cache_dir or cache_path().parent
-    tools = Tools(found, full_paraphrase_table, folder, reporter or Silent())
+    tools = Tools(found, full_paraphrase_table, folder, reporter or Silent(), java is True)
     try:
         yield tools
     except BaseException:

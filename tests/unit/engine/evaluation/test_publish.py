@@ -1,5 +1,6 @@
 """Scores as files: which format, where to, and what is never overwritten."""
 
+import errno
 import json
 import math
 import os
@@ -27,6 +28,7 @@ def verdict() -> Any:
     report = report_of([0.25, 0.75])
     report.outcome.items[1]["scores"]["F1"] = math.nan
     report.problems.add("missing", "v9")
+    report.stamp["vcap"] = "0.1.0"
     return judge(report)
 
 
@@ -73,7 +75,7 @@ def test_the_page_is_html(verdict: Any) -> None:
 
 def test_an_item_is_a_line_and_no_number_is_null(verdict: Any) -> None:
     first, second = map(json.loads, item_lines(verdict).splitlines())
-    assert first == {"id": "u0", "scores": {"F1": 0.25}}
+    assert first == {"vcap evaluate": "dense", "id": "u0", "scores": {"F1": 0.25}}
     assert second["scores"] == {"F1": None}
 
 
@@ -99,7 +101,17 @@ def test_items_that_we_wrote_are_known_again(verdict: Any, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ['{"id": "a", "path": "a.mp4"}', "my thesis", '{"a": ["a dog"]}', "metric system"],
+    [
+        '{"id": "a", "path": "a.mp4"}',
+        '{"id": "a", "scores": {"running": 0.9}}\n{"id": "b", "scores": {"singing": 0.8}}\n',
+        '{"task": "caption", "scores": {"CIDEr": 1.0}}',
+        '{"task": "buy milk"}\n',
+        "<html><title>vcap evaluate, my notes</title></html>",
+        "metric score\nCIDEr 1.0\n",
+        "my thesis",
+        '{"a": ["a dog"]}',
+        "metric system",
+    ],
 )
 def test_a_file_of_somebody_else_is_kept(tmp_path: Path, text: str) -> None:
     target = tmp_path / "scores.json"
@@ -128,6 +140,27 @@ def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_absent_is_made(tmp_path: Path) -> None:
     refuse_targets([tmp_path / "new" / "scores.json"], [])
     assert (tmp_path / "new").is_dir()
+
+
+def test_nothing_is_made_where_nothing_is_to_be_done(tmp_path: Path) -> None:
+    refuse_targets([tmp_path / "new" / "scores.json"], [], make=False)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_name_that_is_too_long_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="the name is too long"):
+        refuse_targets([tmp_path / ("a" * 300)], [tmp_path / ("b" * 300)])
+
+
+def test_a_folder_that_may_not_be_entered_is_an_output_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)  # a closed folder is open to root
+    with pytest.raises(OutputError, match="no permission"):
+        refuse_targets([tmp_path / "closed" / "scores.json"], [])
 
 
 def test_a_folder_below_a_file_is_refused_before_any_work(tmp_path: Path) -> None:
