@@ -96,7 +96,7 @@ class TestDense:
             ((10.0, 10.0, "a man"), "no length"),
             ((10.0, 400.0, "a man"), "past the end"),
             ((10.0, 20.0, ""), "empty"),
-            ((10.0, 20.0, "a man 🎸"), "characters outside the BMP"),
+            ((10.0, 20.0, "a man 🎸"), "characters outside ASCII"),
         ],
     )
     def test_odd_events_are_counted_and_told(self, score: Any, event: Any, kind: str) -> None:
@@ -184,6 +184,11 @@ class TestRetrieval:
         result = score("retrieval", np.full((3, 3), np.nan), ["a", "b", "c"])
         assert (result.exit_code, result.stdout) == (4, "")
         assert "NaN" in result.stderr or "not a number" in result.stderr
+
+    def test_no_video_can_be_left_out_of_a_matrix(self, score: Any) -> None:
+        result = score("retrieval", self.MATRIX, ["a", "b", "c"], "--missing", "skip")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "a matrix has every video" in result.stderr
 
     def test_intervals_are_by_video(self, score: Any) -> None:
         value = told(

@@ -52,13 +52,9 @@ def command(
 ) -> None:
     """Score predictions against references, with the numbers of the official evaluators.
 
-    Prints a table; the stamp below it says how the scores were made. What is wrong with the input
-    is counted and told.
+    Prints a table; its stamp says how it was made. What is wrong with the input is counted.
     """
-    from vcap.engine.evaluate import EvaluateSettings
     from vcap.engine.evaluation.publish import choose_format, refuse_targets
-    from vcap.engine.evaluation.tasks import refuse_options
-    from vcap.engine.flags import from_flags
     from vcap.engine.reporter import make_reporter
 
     given: dict[str, Any] = {"metrics": _parts(metrics), "tiou": _numbers(tiou)}
@@ -67,8 +63,7 @@ def command(
     given |= {"missing": missing, "ties": ties, "split": split, "java": java}
     given |= {"text_features": text_features, "grounding": grounding}
     given |= {"full_paraphrase_table": full_paraphrase_table or None}
-    settings = from_flags("evaluate", EvaluateSettings, given)
-    refuse_options(task, [name for name, value in given.items() if value not in (None, False)])
+    settings = _settings(task, given)
     output = None if str(output) == "-" else output
     chosen = choose_format(form, output, as_json)
     draw: dict[str, Any] = {"ci": ci, "resamples": resamples, "seed": seed}
@@ -76,14 +71,23 @@ def command(
     refuse_targets(targets, sources, force=force, make=not dry_run)
     if dry_run:
         plan: dict[str, Any] = {"task": task, "predictions": predictions, "references": references}
-        plan |= {**settings.model_dump(), "compare": compare, **draw}
-        return echo_plan(
-            {**plan, "format": chosen, "output": output, "per_item": per_item}, as_json
-        )
+        files = {"compare": compare, "format": chosen, "output": output, "per_item": per_item}
+        return echo_plan({**plan, **settings.model_dump(), **draw, **files}, as_json)
     reporter = make_reporter(quiet, verbose)
     draw |= {"other": compare, "reporter": reporter}
     verdict = _judged(task, predictions, references, settings, **draw)
     _publish(verdict, chosen, output, per_item, as_json, reporter)
+
+
+def _settings(task: str, given: dict[str, Any]) -> Any:
+    """The settings of the flags that were given, all of which the task must read."""
+    from vcap.engine.evaluate import EvaluateSettings
+    from vcap.engine.evaluation.tasks import refuse_options
+    from vcap.engine.flags import from_flags
+
+    settings = from_flags("evaluate", EvaluateSettings, given)
+    refuse_options(task, [name for name, value in given.items() if value not in (None, False)])
+    return settings
 
 
 def _judged(*things: Any, **draw: Any) -> Any:

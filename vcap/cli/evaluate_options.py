@@ -21,7 +21,7 @@ def _option(*names: str, panel: str | None = None, **more: Any) -> Any:
 Task = Annotated[
     Literal["caption", "dense", "paragraph", "retrieval", "grounding", "qa", "classification"],
     typer.Argument(
-        metavar="TASK", help=f"What was predicted:\n\n\b\n{_SUMMARIES}", show_default=False
+        metavar="TASK", help=f"\b\nWhat was predicted:\n{_SUMMARIES}", show_default=False
     ),
 ]
 Predictions = Annotated[

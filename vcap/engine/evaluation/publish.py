@@ -134,8 +134,8 @@ def write(path: Path, text: str) -> None:
     Raises:
         OutputError: the disk is full, or the place cannot be written.
     """
-    if path.exists() and not path.is_file():
-        with output_errors(path):
+    with output_errors(path):
+        if path.exists() and not path.is_file():
             path.write_bytes(text.encode())
-        return
+            return
     write_atomic(path, text.encode())

@@ -17,7 +17,7 @@ from vcap.engine.evaluation.inputs import Given
 from vcap.engine.evaluation.problems import Problems
 from vcap.engine.evaluation.retrieval import Wanted
 from vcap.engine.fingerprint import differences
-from vcap.errors import AnnotationError, FeatureError
+from vcap.errors import AnnotationError, FeatureError, UsageError
 from vcap.features.store import FeatureStore
 from vcap.metrics.outcome import Outcome
 
@@ -39,10 +39,13 @@ def score_matrix(
         name: of its file.
 
     Raises:
+        UsageError: videos without prediction are to be left out, which a matrix cannot lack.
         AnnotationError: it is of another size than the references.
     """
     from vcap.metrics.retrieval import score_retrieval
 
+    if settings.missing == "skip":
+        raise UsageError(f"{name}: a matrix has every video; --missing skip leaves none out")
     columns = wanted.columns
     rows, width = similarity.shape
     targets = wanted.targets()
