@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from vcap.cli import evaluate_options
-from vcap.engine.evaluate import TASKS
+from vcap.engine.evaluation.tasks import TASKS
 
 REFERENCES = {
     "a": ["a man plays the guitar", "someone is playing a guitar on stage"],
