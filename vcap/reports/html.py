@@ -3,15 +3,15 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vcap.reports import table
 from vcap.reports.charts import histogram, scatter
 from vcap.reports.table import Sheet
+from vcap.reports.template import open_template
 
 NUM_ITEMS = 10
 NUM_TEXTS = 12
@@ -28,7 +28,8 @@ def page(sheet: Sheet) -> str:
     leading = leading_score(sheet)
     scale = table.scale_of(sheet.task, leading)
     low, high = worst_and_best(sheet, leading) if leading else ([], [])
-    text: str = _template(scale).render(
+    number = partial(table.shown, scale=scale)
+    text: str = open_template("page.html", {"texts": texts, "number": number}).render(
         sheet=sheet,
         scores=table.columns(sheet),
         thresholds=table.threshold_table(sheet),
@@ -47,14 +48,6 @@ def _shown(sheet: Sheet, name: str, values: Sequence[float]) -> list[float]:
     """Values of a score in the scale of the table."""
     scale = table.scale_of(sheet.task, name)
     return [scale * value for value in values]
-
-
-def _template(scale: float) -> Any:
-    loader = FileSystemLoader(Path(__file__).parent)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters["texts"] = texts
-    environment.filters["number"] = lambda value: table.shown(value, scale)
-    return environment.get_template("page.html")
 
 
 def leading_score(sheet: Sheet) -> str:
