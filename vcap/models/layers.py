@@ -1,6 +1,7 @@
-"""Blocks that two captioners or more are built from.
+"""Blocks that two models or more are built from.
 
-Source: Mokady et al., "ClipCap", arXiv:2111.09734, section 3.2 and its published code.
+Source: Mokady et al., "ClipCap", arXiv:2111.09734, section 3.2 and its published code; `ClipLayer`
+after Radford et al., "CLIP", arXiv:2103.00020.
 Departures: a mask over the keys, so that padded frames are never looked at.
 Shapes: B clips, N queries, M keys, A heads, W width, T frames.
 """
@@ -76,6 +77,60 @@ class AttentionLayer(nn.Module):
         keys = queries if source is None else source  # [B, M, W]
         x = x + self.attention(queries, keys, mask)  # [B, N, W]
         out: Tensor = x + self.mlp(self.norm2(x))  # [B, N, W]
+        return out
+
+
+class QuickGelu(nn.Module):
+    """The activation of OpenAI's CLIP, x * sigmoid(1.702 x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape -> the same shape."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+class ClipFeedForward(nn.Module):
+    """Two linear layers around CLIP's activation, four times as wide inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.gelu = QuickGelu()
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, N, W] -> [B, N, W]."""
+        out: Tensor = self.c_proj(self.gelu(self.c_fc(x)))  # [B, N, W]
+        return out
+
+
+class ClipLayer(nn.Module):
+    """A layer of CLIP's transformers under its own names, so that its weights load as they are.
+
+    Args:
+        width: W.
+        num_heads: A; None gives one for every 64 of the width, as CLIP has it.
+        eps: of both norms.
+    """
+
+    def __init__(self, width: int, num_heads: int | None = None, eps: float = 1e-5) -> None:
+        super().__init__()
+        heads = num_heads or max(1, width // 64)
+        if width % heads:
+            raise ValueError(f"a width of {width} does not divide into {heads} heads")
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.ln_1 = nn.LayerNorm(width, eps=eps)
+        self.mlp = ClipFeedForward(width)
+        self.ln_2 = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x [B, N, W] looks at itself where mask [B, N] is True -> [B, N, W]."""
+        hidden = None
+        if mask is not None:
+            hidden = ~mask & mask.any(dim=1, keepdim=True)  # [B, N], a row of padding sees itself
+        normed = self.ln_1(x)  # [B, N, W]
+        seen, _ = self.attn(normed, normed, normed, key_padding_mask=hidden, need_weights=False)
+        x = x + seen  # [B, N, W]
+        out: Tensor = x + self.mlp(self.ln_2(x))  # [B, N, W]
         return out
 
 

@@ -6,6 +6,7 @@ import torch
 from vcap.models.layers import (
     Attention,
     AttentionLayer,
+    ClipLayer,
     TemporalConvolution,
     TimeEmbedding,
     frame_shares,
@@ -130,3 +131,32 @@ def test_a_convolution_is_blind_to_padding() -> None:
 def test_an_even_kernel_is_refused_as_it_would_shift_the_frames() -> None:
     with pytest.raises(ValueError, match="odd"):
         TemporalConvolution(6, 8, kernel=4)
+
+
+def test_a_clip_layer_is_open_clips_block_and_takes_its_weights() -> None:
+    from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+
+    torch.manual_seed(0)
+    theirs = ResidualAttentionBlock(128, 2, act_layer=QuickGELU)
+    ours = ClipLayer(128)
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(3, 5, 128)
+    torch.testing.assert_close(ours(x), theirs(x))
+    with torch.no_grad():  # another road inside of torch
+        torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_a_clip_layer_never_looks_at_padding_and_survives_a_row_of_it() -> None:
+    torch.manual_seed(0)
+    layer, x = ClipLayer(64), torch.randn(2, 4, 64)
+    mask = torch.tensor([[True, True, True, False], [False] * 4])
+    out = layer(x, mask)
+    assert out.isfinite().all()
+    torch.testing.assert_close(out[:1, :3], layer(x[:1, :3]))
+    out.sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_a_clip_layer_refuses_heads_that_do_not_divide_its_width() -> None:
+    with pytest.raises(ValueError, match="does not divide"):
+        ClipLayer(96, num_heads=5)
