@@ -4,6 +4,7 @@ Shapes: B captions, L tokens, V vocabulary.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,11 @@ from vcap.engine.run import Run
 from vcap.engine.schedule import Count, TrainConfig, Whole
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import train_tokenizer
-from vcap.engine.training_data import Example, Splits, TokenTable, permutation
+from vcap.engine.training_data import Example, Splits, TokenTable, dice, permutation
 from vcap.errors import AnnotationError, ConfigError
 from vcap.models.lm import LmConfig, build_lm, config_for_tokens
+
+BETWEEN = "\x1e"  # between the captions of a text; no caption holds a record separator
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,18 @@ class LmOptions:
     Attributes:
         vocabulary: most token ids of the tokenizer that is learned from the captions.
         first_position: place of the first word; a captioner puts as many prefix places before it.
+        captions_per_text: captions of one clip that are read one after the other, from anywhere in
+            the first of them. From 2 on the model learns to go by what stands before, as one that
+            has read long texts does; only then can a prefix steer it while it is frozen.
     """
 
     vocabulary: Count = 512
     first_position: Whole = 1
+    captions_per_text: Count = 1
 
 
 class LmMethod:
-    """Next-token prediction on captions, each between two end tokens."""
+    """Next-token prediction on captions, with an end token before and after each."""
 
     name = "lm"
     reads_features = False
@@ -72,12 +79,18 @@ class LmMethod:
             )
 
     def _table(self, examples: list[Example]) -> TokenTable | None:
-        """The captions of each example, end token appended; None where there are none."""
-        texts = [one.texts for one in examples if one.texts]
-        if not texts:
-            return None
+        """The texts of each example, an end token after each caption; None without captions."""
+        count = self.options.captions_per_text
+        texts = [in_turns(one.texts, count) for one in examples if one.texts]
+        return TokenTable(texts, self._encode) if texts else None
+
+    def _encode(self, text: str) -> list[int]:
         end = self.tokenizer.end_id
-        return TokenTable(texts, lambda text: [*self.tokenizer.encode(text), end])
+        return [
+            token
+            for caption in text.split(BETWEEN)
+            for token in (*self.tokenizer.encode(caption), end)
+        ]
 
     @property
     def num_batches(self) -> int:
@@ -89,8 +102,11 @@ class LmMethod:
         """Captions of the epoch's order."""
         assert self.train_rows is not None
         order = permutation(self.config.train.seed, epoch, len(self.train_rows))
-        size = self.config.train.batch_size
-        return self._gather(self.train_rows, order[index * size : (index + 1) * size])
+        size, seed = self.config.train.batch_size, self.config.train.seed
+        batch = self._gather(self.train_rows, order[index * size : (index + 1) * size])
+        if self.options.captions_per_text == 1:
+            return batch
+        return begin_anywhere(batch, self.tokenizer.end_id, dice(seed, epoch, index))
 
     def _gather(self, table: TokenTable, rows: np.ndarray[Any, Any]) -> dict[str, Tensor]:
         tokens, mask = table.gather(rows)  # [B, L]
@@ -162,3 +178,29 @@ class LmMethod:
             "knows": "the captions of its training data, nothing else",
         }
         write_card(folder, self.config, scores, content)
+
+
+def in_turns(captions: Sequence[str], count: int) -> list[str]:
+    """For each caption a text that begins with it and goes on with those after it, in a circle."""
+    whole = [text.replace(BETWEEN, " ") for text in captions]
+    return [
+        BETWEEN.join(whole[(first + place) % len(whole)] for place in range(count))
+        for first in range(len(whole))
+    ]
+
+
+def begin_anywhere(
+    batch: dict[str, Tensor], end_id: int, draw: np.random.Generator
+) -> dict[str, Tensor]:
+    """Cut each text at a random token up to the end of its first caption.
+
+    Args:
+        batch: tokens [B, L] and their mask [B, L].
+    """
+    tokens, mask = batch["tokens"], batch["mask"]  # [B, L], [B, L]
+    first_end = (tokens == end_id).int().argmax(dim=1)  # [B]
+    cuts = torch.from_numpy(draw.integers(first_end.numpy() + 1))  # [B]
+    places = torch.arange(tokens.shape[1]) + cuts[:, None]  # [B, L]
+    kept = places.clamp(max=tokens.shape[1] - 1)  # [B, L]
+    real = mask.gather(1, kept) & (places < tokens.shape[1])  # [B, L]
+    return {"tokens": tokens.gather(1, kept) * real, "mask": real}

@@ -4,13 +4,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from tests.unit.engine.captioned import SIZES, captions
 from vcap.engine.methods.language import Language, load_language, new_language
-from vcap.engine.methods.lm import LmMethod
+from vcap.engine.methods.lm import LmMethod, begin_anywhere, in_turns
 from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainConfig
@@ -52,6 +53,41 @@ def test_every_caption_ends_in_the_end_token(tmp_path: Path) -> None:
         text = row[mask].tolist()
         assert text[-1] == one.tokenizer.end_id
         assert one.tokenizer.end_id not in text[:-1]
+
+
+def test_with_several_captions_a_text_goes_on_to_the_next_caption_of_the_same_clip(
+    tmp_path: Path,
+) -> None:
+    one = method(tmp_path, options={"captions_per_text": 2}, model={"num_positions": 128})
+    end = one.tokenizer.end_id
+    for index in range(one.num_batches):
+        batch = one.batch(0, index)
+        for row, mask in zip(batch["tokens"], batch["mask"], strict=True):
+            text = row[mask].tolist()
+            assert text[-1] == end
+            assert text[:-1].count(end) in (0, 1)  # cut anywhere in the first, up to its end
+    assert (~batch["mask"]).any()
+    assert batch["tokens"][~batch["mask"]].eq(0).all()
+
+
+def test_a_text_begins_with_each_caption_once_and_goes_round() -> None:
+    assert in_turns(["a", "b", "c"], 2) == ["a\x1eb", "b\x1ec", "c\x1ea"]
+    assert in_turns(["a\x1ea"], 2) == ["a a\x1ea a"]
+
+
+def test_texts_are_cut_up_to_the_end_of_their_first_caption_and_the_same_way_again() -> None:
+    tokens = torch.tensor([[5, 6, 9, 7, 9], [8, 9, 4, 9, 0]])  # 9 ends a caption
+    batch = {"tokens": tokens, "mask": tokens != 0}
+    seen = set()
+    for seed in range(40):
+        made = begin_anywhere(batch, 9, np.random.default_rng(seed))
+        rows = [row[mask].tolist() for row, mask in zip(*made.values(), strict=True)]
+        assert rows[0] in ([5, 6, 9, 7, 9], [6, 9, 7, 9], [9, 7, 9])
+        assert rows[1] in ([8, 9, 4, 9], [9, 4, 9])
+        seen.add(tuple(map(tuple, rows)))
+        again = begin_anywhere(batch, 9, np.random.default_rng(seed))
+        assert torch.equal(again["tokens"], made["tokens"])
+    assert len(seen) == 6
 
 
 class Uniform(nn.Module):
