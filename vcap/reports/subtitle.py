@@ -63,9 +63,7 @@ def timed_line(start: float, end: float, text: str) -> str:
 
 
 class Writer(Protocol):
-    """One format of caption file."""
-
-    suffix: str
+    """One format of caption file; its name in `WRITERS` is the suffix."""
 
     def render(self, record: Mapping[str, Any]) -> str:
         """The whole text of the file for one record."""
@@ -75,8 +73,6 @@ class Writer(Protocol):
 class TextWriter:
     """Plain text, one caption a line."""
 
-    suffix = ".txt"
-
     def render(self, record: Mapping[str, Any]) -> str:
         """One caption a line, without times."""
         return "".join(f"{cue.text}\n" for cue in cues(record))
@@ -84,8 +80,6 @@ class TextWriter:
 
 class SrtWriter:
     """SubRip subtitles: numbered cues, comma before the milliseconds."""
-
-    suffix = ".srt"
 
     def render(self, record: Mapping[str, Any]) -> str:
         """Cues numbered from 1, each ended by an empty line."""
@@ -101,8 +95,6 @@ class SrtWriter:
 class VttWriter:
     """WebVTT subtitles, as browsers read them."""
 
-    suffix = ".vtt"
-
     def render(self, record: Mapping[str, Any]) -> str:
         """The WEBVTT line, then cues, each ended by an empty line."""
         return "WEBVTT\n\n" + "".join(self._cue(cue) for cue in best_cues(record))
@@ -115,8 +107,6 @@ class VttWriter:
 class TsvWriter:
     """A table with tabs: start and end in whole milliseconds, then the text."""
 
-    suffix = ".tsv"
-
     def render(self, record: Mapping[str, Any]) -> str:
         """A header line, then one caption a line."""
         lines = [
@@ -128,8 +118,6 @@ class TsvWriter:
 class JsonWriter:
     """The whole record, indented for eyes."""
 
-    suffix = ".json"
-
     def render(self, record: Mapping[str, Any]) -> str:
         """One JSON object over several lines."""
         return json.dumps(record, ensure_ascii=False, indent=2) + "\n"
@@ -137,8 +125,6 @@ class JsonWriter:
 
 class JsonlWriter:
     """The whole record on one line, to be joined with others into one file."""
-
-    suffix = ".jsonl"
 
     def render(self, record: Mapping[str, Any]) -> str:
         """One JSON object and a line end."""

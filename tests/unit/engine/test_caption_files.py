@@ -124,7 +124,7 @@ def test_all_means_every_format(tmp_path: Path) -> None:
     files = open_files([source("a.mp4")], ["all"], folder=tmp_path)
     assert files is not None
     suffixes = [path.suffix for path in files.paths("a.mp4")]
-    assert suffixes == [".txt", ".srt", ".vtt", ".tsv", ".json"]
+    assert suffixes == [".txt", ".srt", ".vtt", ".tsv", ".json", ".html"]
 
 
 @pytest.fixture
