@@ -78,7 +78,13 @@ def log_probabilities(scores: Tensor, mask: Tensor | None = None) -> Tensor:
         return scores.softmax(dim=-1).clamp(min=LEAST_PROBABILITY).log()  # [B, N]
 
 
-def relaxed_rows(logs: Tensor, k: int, temperature: float, mask: Tensor | None = None) -> Tensor:
+def relax(
+    logs: Tensor,
+    k: int,
+    temperature: float,
+    mask: Tensor | None = None,
+    exclude_taken: bool = False,
+) -> tuple[Tensor, Tensor]:
     """k softmaxes one after another, each pushed away from what those before it took.
 
     Args:
@@ -86,41 +92,36 @@ def relaxed_rows(logs: Tensor, k: int, temperature: float, mask: Tensor | None =
         k: K.
         temperature: above 0.
         mask: [B, N] bool; frames that are not real get nothing.
+        exclude_taken: give nothing to frames that an earlier row picked, which softly keep a share
+            otherwise; the recorded variant without the hard mask.
 
     Returns:
-        [B, K, N] float32, rows sum to one.
+        Rows [B, K, N] float32 that sum to one, and the frame each picks [B, K]: its largest that is
+        not picked yet, the first among equals.
     """
     if k < 1 or temperature <= 0:
         raise ValueError(f"want k of at least 1 and a temperature above 0, got {k}, {temperature}")
+    free = torch.ones_like(logs, dtype=torch.bool) if mask is None else mask  # [B, N]
+    rows, picks = list[Tensor](), list[Tensor]()
     with torch.autocast(logs.device.type, enabled=False):
-        y = logs.float()  # [B, N]
-        if mask is not None:
-            y = y.masked_fill(~_choosable(mask), -torch.inf)  # [B, N]
-        rows = [(y / temperature).softmax(dim=-1)]  # [B, N]
-        for _ in range(1, k):
-            left = 1 - rows[-1]  # [B, N]
-            taken = left <= 0  # [B, N], the two `where` keep the gradient finite there
-            y = y + torch.where(taken, LOG_TAKEN, left.masked_fill(taken, 1.0).log())  # [B, N]
+        y = logs.float().masked_fill(~_choosable(free), -torch.inf)  # [B, N]
+        for _ in range(k):
+            if rows:
+                y = y + _log_left(rows[-1])  # [B, N]
             rows.append((y / temperature).softmax(dim=-1))  # [B, N]
-        return torch.stack(rows, dim=1)  # [B, K, N]
+            best = rows[-1].detach().masked_fill(~free, -1.0).argmax(dim=-1, keepdim=True)  # [B, 1]
+            picks.append(best)
+            free = free.scatter(1, best, False)  # [B, N]
+            if exclude_taken:
+                y = y.scatter_add(1, best, torch.full_like(best, LOG_TAKEN, dtype=y.dtype))
+    return torch.stack(rows, dim=1), torch.cat(picks, dim=1)  # [B, K, N], [B, K]
 
 
-def pick_rows(rows: Tensor, mask: Tensor | None = None, distinct: bool = True) -> Tensor:
-    """The index each row [B, K, N] would take, lowest first among equals, [B, K].
-
-    Args:
-        rows: [B, K, N] relaxed rows.
-        mask: [B, N] bool; other frames are taken only where nothing else is left.
-        distinct: never take a frame twice; False is the variant without the hard mask.
-    """
-    free = torch.ones_like(rows[:, 0], dtype=torch.bool) if mask is None else mask.clone()  # [B, N]
-    picks = []
-    for row in rows.detach().unbind(dim=1):
-        pick = row.masked_fill(~free, -1.0).argmax(dim=-1, keepdim=True)  # [B, 1]
-        picks.append(pick)
-        if distinct:
-            free = free.scatter(1, pick, False)  # [B, N]
-    return torch.cat(picks, dim=1)  # [B, K]
+def _log_left(taken: Tensor) -> Tensor:
+    """Logarithm of what a row [B, N] leaves; where that is nothing, a constant."""
+    left = 1 - taken  # [B, N]
+    none = left <= 0  # [B, N], masked twice: the gradient of log(0) would not be finite
+    return torch.where(none, LOG_TAKEN, left.masked_fill(none, 1.0).log())  # [B, N]
 
 
 def hard_topk(
@@ -128,7 +129,7 @@ def hard_topk(
     k: int,
     temperature: float,
     mask: Tensor | None = None,
-    distinct: bool = True,
+    exclude_taken: bool = False,
 ) -> Selection:
     """Keep k frames by noisy log-probabilities; the gradient is that of the relaxation.
 
@@ -137,13 +138,14 @@ def hard_topk(
         k: K; never more than N rows come out.
         temperature: of the relaxation.
         mask: [B, N] bool, True where a frame is real.
-        distinct: as of `pick_rows`.
+        exclude_taken: as of `relax`.
 
     Returns:
         A selection in the order of the picks.
     """
-    soft = relaxed_rows(logs, min(k, logs.shape[1]), temperature, mask)  # [B, K, N]
-    chosen = _selection(pick_rows(soft, mask, distinct), mask, logs.shape[1])
+    num_frames = logs.shape[1]
+    soft, picks = relax(logs, min(k, num_frames), temperature, mask, exclude_taken)  # [B, K, N]
+    chosen = _selection(picks, mask, num_frames)
     # The straight-through estimate: one-hot rows forward, relaxed rows backward.
     matrix = chosen.matrix - soft.detach() + soft  # [B, K, N]
     return chosen._replace(matrix=matrix * chosen.mask[..., None])
@@ -151,7 +153,7 @@ def hard_topk(
 
 def hard_k_hot(logs: Tensor, k: int, temperature: float, mask: Tensor | None = None) -> Tensor:
     """The variant that takes the k largest sums of the relaxed rows, straight-through, [B, N]."""
-    soft = relaxed_rows(logs, min(k, logs.shape[1]), temperature, mask).sum(dim=1)  # [B, N]
+    soft = relax(logs, min(k, logs.shape[1]), temperature, mask)[0].sum(dim=1)  # [B, N]
     hard = keep_best(soft.detach(), k, mask).kept()  # [B, N]
     out = hard - soft.detach() + soft  # [B, N]
     return out if mask is None else out * mask  # [B, N]
