@@ -15,12 +15,18 @@ import numpy.typing as npt
 
 from vcap.engine import registry
 from vcap.engine.domain import Domain, load_domain
-from vcap.engine.encoders import ClipEncoder, asset_folder, load_encoder, torch_dtype
+from vcap.engine.encoders import ClipEncoder, load_encoder, torch_dtype
 from vcap.engine.fingerprint import ENCODER_KEYS, differences, refuse_other_encoder
 from vcap.engine.number_types import recorded_dtype
 from vcap.engine.settings import fill
 from vcap.engine.tokenizers import Tokenizer, load_tokenizer
-from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
+from vcap.engine.weights import (
+    asset_folder,
+    load_weights,
+    model_folder,
+    read_config,
+    read_weights,
+)
 from vcap.errors import CheckpointError, ConfigError, FeatureError, UnavailableError, UsageError
 from vcap.features.store import FeatureStore
 from vcap.models.generation import GenerationSettings, generate

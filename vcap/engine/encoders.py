@@ -24,7 +24,7 @@ import numpy.typing as npt
 from vcap.engine import registry
 from vcap.engine.fingerprint import weights_digest
 from vcap.engine.number_types import fastest_dtype
-from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
+from vcap.engine.weights import load_weights, own_encoder_folder, read_config, read_weights
 from vcap.errors import CheckpointError, UnavailableError, UsageError, VcapError
 from vcap.video.picture import Size
 
@@ -176,6 +176,11 @@ class ClipEncoder:
             return batch.to(self._device)
         return batch.pin_memory().to(self._device, non_blocking=True)
 
+    def fills_context(self, text: str) -> bool:
+        """Whether a sentence takes the last place for a token: what followed is not read."""
+        last, empty = self._tokenize([text, ""])[:, -1]  # []
+        return bool(last != empty)
+
     def encode_text(self, texts: Sequence[str]) -> Features:
         """N sentences -> embeddings [N, D] of the space that `embedding` features lie in."""
         import torch
@@ -243,7 +248,7 @@ def load_encoder(
         UnavailableError: the weights are not on this machine and cannot be fetched.
         CheckpointError: the weights do not fit.
     """
-    own = _own_folder(name)
+    own = own_encoder_folder(name)
     model, preprocess, tokenize = _load(name) if own is None else _vcap_folder(own)
     chosen = fastest_dtype(device) if dtype == "auto" and own is None else dtype
     on_gpu = str(device).startswith("cuda")
@@ -258,16 +263,6 @@ def load_encoder(
 Parts = tuple[Any, Preprocess, Any]
 
 
-def _own_folder(name: str) -> Path | None:
-    """The folder of an encoder that vcap trained; None where the name is of another kind."""
-    entry = registry.ENCODERS.get(name)
-    if entry and entry.kind == "vcap":
-        return asset_folder(entry.source)
-    folder = Path(name).expanduser()
-    is_own = folder.is_dir() and not (folder / "open_clip_config.json").is_file()
-    return model_folder(folder) if is_own else None
-
-
 def _load(name: str) -> Parts:
     """An encoder that open_clip builds."""
     folder = Path(name).expanduser()
@@ -278,21 +273,6 @@ def _load(name: str) -> Parts:
     tower, _, weights = name.partition(":")
     _check_tower(tower, weights, name)
     return _open_clip(tower, weights, weights if Path(weights).is_file() else name)
-
-
-def asset_folder(source: str) -> Path:
-    """A folder of weights inside the package.
-
-    Raises:
-        UnavailableError: this installation was built without it.
-    """
-    folder = Path(__file__).parents[1] / "assets" / source
-    if not folder.is_dir():
-        raise UnavailableError(
-            f"the embedded model {source} is not part of this installation",
-            hint="pip install --force-reinstall vcap",
-        )
-    return folder
 
 
 def _check_tower(tower: str, weights: str, name: str) -> None:

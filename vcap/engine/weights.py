@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcap.errors import CheckpointError
+from vcap.engine import registry
+from vcap.errors import CheckpointError, UnavailableError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,6 +22,31 @@ def model_folder(folder: Path) -> Path:
     inside = folder / "model"
     is_run = not (folder / "config.json").is_file() and (inside / "config.json").is_file()
     return inside if is_run else folder
+
+
+def asset_folder(source: str) -> Path:
+    """A folder of weights inside the package.
+
+    Raises:
+        UnavailableError: this installation was built without it.
+    """
+    folder = Path(__file__).parents[1] / "assets" / source
+    if not folder.is_dir():
+        raise UnavailableError(
+            f"the embedded model {source} is not part of this installation",
+            hint="pip install --force-reinstall vcap",
+        )
+    return folder
+
+
+def own_encoder_folder(name: str) -> Path | None:
+    """The folder of an encoder that vcap trained; None where the name is of another kind."""
+    entry = registry.ENCODERS.get(name)
+    if entry and entry.kind == "vcap":
+        return asset_folder(entry.source)
+    folder = Path(name).expanduser()
+    is_own = folder.is_dir() and not (folder / "open_clip_config.json").is_file()
+    return model_folder(folder) if is_own else None
 
 
 def read_config(folder: Path, method: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from vcap.data import shapes
 from vcap.data.shapes.captions import parse_slots
 from vcap.engine.captioner import Captioner, load_model
 from vcap.engine.checkpoint import read_tensors
-from vcap.engine.encoders import asset_folder
+from vcap.engine.weights import asset_folder
 from vcap.types import FrameFeatures
 from vcap.video.decode import read_frames
 from vcap.video.write import write_mp4
