@@ -1,0 +1,225 @@
+"""Building an index from feature stores, and keeping it up to date: `vcap index`.
+
+Every change writes a new generation beside the old one and then makes it count by one rename: a
+kill at any moment leaves the old index or the new one. Shapes: N vectors, V videos, D width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vcap.engine import index_write
+from vcap.engine.fingerprint import refuse_other_encoder
+from vcap.engine.index_changes import Changes, added, all_of, removed, synced
+from vcap.engine.index_generation import write_generation
+from vcap.engine.index_rows import Aggregate, StoreRows, encoder_of, level_of, mean_vectors
+from vcap.engine.lock import hold
+from vcap.engine.reporter import Reporter, Silent
+from vcap.engine.settings import fill
+from vcap.errors import FeatureError, UsageError
+from vcap.features import index_files as files
+from vcap.features.index import Index
+from vcap.features.index_files import Header, Level
+from vcap.features.store import FeatureStore
+
+MEAN = "mean"
+
+
+class IndexSettings(BaseModel):
+    """How an index is built.
+
+    Attributes:
+        kind: `auto`, or the one wanted.
+        level: what a vector stands for; None for `text` of a store of texts, else `video`.
+        aggregate: `mean`, or a model that makes one vector of the frames of a video.
+        recall: the recall@10 against exact search that is wanted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["auto", "flat", "hnsw", "ivfpq"] = "auto"
+    level: Level | None = None
+    aggregate: str = MEAN
+    recall: float = Field(default=0.95, gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What an index is after a run.
+
+    Attributes:
+        header: what it says of itself.
+        counts: how many videos were `added`, `removed`, `changed`, `moved`.
+        is_new: whether anything was written.
+    """
+
+    header: Header
+    counts: dict[str, int]
+    is_new: bool
+
+
+def index(
+    stores: Sequence[Path | str],
+    output: Path | str,
+    *,
+    add: bool = False,
+    remove: Sequence[str] = (),
+    sync: bool = False,
+    force: bool = False,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Indexed:
+    """Build an index of all videos of some stores, or bring one up to date.
+
+    Args:
+        stores: folders; may be none for `sync` (those it was made of) and `remove`.
+        output: folder of the index; made if absent.
+        add: put in the videos that it does not have yet.
+        remove: ids of videos to take out.
+        sync: make it agree with the stores: what came, went, changed or moved.
+        force: build anew, whatever is there.
+        options: fields of `IndexSettings`.
+
+    Raises:
+        FeatureError: a store or the index is damaged, or they are of different encoders.
+        InputError: a video to remove is not there.
+        OutputError: the index cannot be written, or another run is at work there.
+    """
+    settings = fill(IndexSettings, options, "index")
+    folder = Path(output)
+    modes = {"--add": add, "--remove": bool(remove), "--sync": sync, "--force": force}
+    chosen = [flag for flag, given in modes.items() if given]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} contradict each other; give one of them")
+    if not stores and not (sync or remove):
+        raise UsageError("no store is named", hint=f"vcap index STORE -o {folder}")
+    changing = add or sync or bool(remove)
+    if changing:
+        files.read_header(folder)  # no folder is made where there is no index
+    job = Job(folder, settings, reporter or Silent())
+    with hold(folder):
+        old = None if force else job.old(needed=changing)
+        if remove:
+            assert old is not None
+            return job.write(old, removed(old, remove), old.header)
+        return job.update(old, stores, add, sync)
+
+
+class Job:
+    """One run on the index in a folder, whose lock is held."""
+
+    def __init__(self, folder: Path, settings: IndexSettings, reporter: Reporter) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._reporter = reporter
+
+    def old(self, *, needed: bool) -> Index | None:
+        """The index that is there, rid of what killed runs left; None where there is none."""
+        if not needed and not (self._folder / files.HEADER_NAME).exists():
+            return None
+        found = Index.open(self._folder)
+        index_write.tidy(self._folder, found.header.generation)
+        return found
+
+    def update(
+        self, old: Index | None, stores: Sequence[Path | str], add: bool, sync: bool
+    ) -> Indexed:
+        """Take in stores: all of them anew, or what the index lacks."""
+        asked = self._settings
+        given = asked.model_fields_set
+        if old is not None and (add or sync):
+            aggregate = asked.aggregate if "aggregate" in given else old.aggregation
+            settings = asked.model_copy(
+                update={"aggregate": aggregate, "level": asked.level or old.level}
+            )
+            opened = self._opened(stores or old.header.stores, settings)
+            header = self._header(opened, settings)
+            self._refuse_other(old, header)
+            header = replace(
+                old.header, stores=list(dict.fromkeys([*old.header.stores, *header.stores]))
+            )
+            changes = synced(old, opened, self._reporter) if sync else added(old, opened)
+            return self.write(old, changes, header)
+        opened = self._opened(stores, asked)
+        header = self._header(opened, asked)
+        if old is not None:
+            self._refuse_other(old, header)
+        same = old is not None and old.header.wanted == header.wanted
+        changes = all_of(opened, old, same)
+        return self.write(old, changes, header)
+
+    def _opened(self, stores: Sequence[Path | str], settings: IndexSettings) -> list[StoreRows]:
+        """The stores, all of one encoder and with the level that is wanted."""
+        folders = [Path(store) for store in stores]
+        level = level_of(FeatureStore(folders[0]), settings.level)
+        aggregate = _aggregate(settings.aggregate) if level == "video" else None
+        if level != "video" and settings.aggregate != MEAN:
+            raise UsageError(f"--aggregate is for --level video, not for {level}")
+        opened = [StoreRows(folder, level, aggregate) for folder in folders]
+        first = encoder_of(opened[0].fingerprint)
+        for rows in opened[1:]:
+            level_of(rows.store, level)
+            refuse_other_encoder(
+                encoder_of(rows.fingerprint), first, rows.folder, f"{opened[0].folder} has"
+            )
+        return opened
+
+    def _header(self, opened: Sequence[StoreRows], settings: IndexSettings) -> Header:
+        """What is known of an index of these stores before it is built."""
+        return Header(
+            generation="",
+            kind="flat",
+            factory="Flat",
+            level=level_of(opened[0].store, settings.level),
+            aggregation=settings.aggregate,
+            width=opened[0].width,
+            part_width=opened[0].width,
+            num_videos=0,
+            num_vectors=0,
+            num_parts=0,
+            num_labels=0,
+            search={},
+            recall={},
+            fingerprint=opened[0].fingerprint,
+            stores=[rows.folder for rows in opened],
+            wanted={"kind": settings.kind, "recall": settings.recall},
+        )
+
+    def _refuse_other(self, old: Index, new: Header) -> None:
+        """Refuse to mix what cannot be compared in one index."""
+        hint = "the same command with another folder after -o, or --force"
+        try:
+            refuse_other_encoder(
+                encoder_of(new.fingerprint),
+                encoder_of(old.fingerprint),
+                new.stores[0],
+                f"the index {self._folder} has",
+            )
+        except FeatureError as error:
+            raise FeatureError(error.message, hint=hint) from error
+        for name in ("level", "aggregation"):
+            there, here = getattr(old.header, name), getattr(new, name)
+            if there != here:
+                raise FeatureError(
+                    f"{self._folder} is an index with {name} {there}, not {here}", hint=hint
+                )
+
+    def write(self, old: Index | None, changes: Changes, header: Header) -> Indexed:
+        """Write what changes, if anything does."""
+        if old is not None and changes.is_nothing:
+            return Indexed(old.header, changes.counts, is_new=False)
+        written = write_generation(self._folder, old, changes, header, self._reporter)
+        return Indexed(written, changes.counts, is_new=True)
+
+
+def _aggregate(name: str) -> Aggregate:
+    """What makes one vector of the frames of a video."""
+    if name == MEAN:
+        return mean_vectors
+    retriever = import_module("vcap.engine.retriever").load_retriever(name)
+    vectors: Aggregate = retriever.video_vectors
+    return vectors

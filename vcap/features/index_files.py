@@ -1,0 +1,166 @@
+"""The files of an index: what they are called, what the header says, and what is wrong with them.
+
+`index.json` names the generation that counts: a folder beside it that holds all other files and
+never changes once it is named. Replacing `index.json` is therefore the one step that changes an
+index, and a reader that has opened a generation keeps it. Shapes: N vectors, P parts (frames or
+sentences), V videos, D width.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from vcap.errors import FeatureError
+
+Kind = Literal["flat", "hnsw", "ivfpq"]
+Level = Literal["video", "frame", "text"]
+
+SCHEMA = 1
+HEADER_NAME = "index.json"
+VECTORS, PARTS, TIMES = "vectors.npy", "parts.npy", "times.npy"
+OFFSETS, LABELS, IDS, FAISS = "offsets.npy", "labels.npy", "ids.jsonl", "index.faiss"
+NPY_HEADER_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Header:
+    """What `index.json` says.
+
+    Attributes:
+        generation: folder of the files.
+        kind, factory: how vectors are searched: our word, and that of faiss.
+        level: what a vector stands for.
+        aggregation: `mean`, or the model that made one vector of the frames of a video.
+        width: D.
+        part_width: the width of frames, another than D where a model made the vectors.
+        num_videos, num_vectors, num_parts: V, N, P.
+        num_labels: how many vectors were ever put into `index.faiss`.
+        search: how thoroughly it is searched: `nprobe` or `ef`, and `rerank`.
+        recall: `recall@10` measured on a `sample` of vectors against exact search.
+        fingerprint: what made the features, as the store says it.
+        stores: folders of the stores that the vectors come from.
+        wanted: kind and recall as they were asked for.
+        sizes: bytes of each file.
+    """
+
+    generation: str
+    kind: Kind
+    factory: str
+    level: Level
+    aggregation: str
+    width: int
+    part_width: int
+    num_videos: int
+    num_vectors: int
+    num_parts: int
+    num_labels: int
+    search: dict[str, int]
+    recall: dict[str, float]
+    fingerprint: dict[str, Any]
+    stores: list[str]
+    wanted: dict[str, Any]
+    sizes: dict[str, int] = field(default_factory=dict)
+    metric: str = "cosine"
+
+    def to_bytes(self) -> bytes:
+        """The content of `index.json`."""
+        text = json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2, sort_keys=True)
+        return f"{text}\n".encode()
+
+
+def read_header(folder: Path) -> Header:
+    """The header of an index.
+
+    Raises:
+        FeatureError: there is no index, it is damaged, or of another version.
+    """
+    path = folder / HEADER_NAME
+    try:
+        said = json.loads(path.read_bytes())
+        schema = said.pop("schema")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FeatureError(
+            f"{folder}: no index here ({HEADER_NAME} is missing)",
+            hint=f"vcap index STORE -o {folder}",
+        ) from error
+    except OSError as error:
+        raise FeatureError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(path, f"{type(error).__name__} {error}") from error
+    if schema != SCHEMA:
+        raise FeatureError(
+            f"{path}: schema {schema} is not known to this version, which has {SCHEMA}"
+        )
+    return _checked(path, said)
+
+
+def _checked(path: Path, said: dict[str, Any]) -> Header:
+    """The header, each value of the type that it must have."""
+    wrong = [
+        own.name
+        for own in fields(Header)
+        if type(said.get(own.name)) is not _plain_type(own.type)
+        or (own.type is int and said[own.name] < 0)
+    ]
+    if wrong or set(said) - {own.name for own in fields(Header)}:
+        raise damaged(path, f"wrong fields: {', '.join(wrong) or 'some are not known'}")
+    if Path(said["generation"]).name != said["generation"] or said["width"] < 1:
+        raise damaged(path, f"generation {said['generation']!r}, width {said['width']}")
+    if said["kind"] not in Kind.__args__ or said["level"] not in Level.__args__:  # type: ignore[attr-defined]
+        raise damaged(path, f"kind {said['kind']!r}, level {said['level']!r}")
+    return Header(**said)
+
+
+def _plain_type(declared: Any) -> type:
+    origin = getattr(declared, "__origin__", declared)
+    return origin if isinstance(origin, type) else str  # the rest are words to choose from
+
+
+def check_sizes(folder: Path, header: Header) -> None:
+    """Make sure that every file of the generation is there in full.
+
+    Raises:
+        FileNotFoundError: one is absent.
+        FeatureError: one is shorter or longer than it was written.
+    """
+    for name, size in header.sizes.items():
+        path = folder / header.generation / name
+        found = path.stat().st_size
+        if found != size:
+            raise damaged(path, f"it has {found} bytes and was written with {size}")
+
+
+def load_array(path: Path, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """An array as it lies in its file, memory-mapped.
+
+    Raises:
+        FeatureError: the file holds another one.
+    """
+    try:
+        array = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise damaged(path, str(error)) from error
+    if array.dtype != kind or array.shape != shape:
+        raise damaged(path, f"it holds {array.dtype} {[*array.shape]}, not {[*shape]}")
+    plain: npt.NDArray[Any] = np.asarray(array)  # indexing a memmap takes several times as long
+    return plain
+
+
+def npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
+    """The first 128 bytes of a `.npy`, whatever the shape, so that it can be put in at the end."""
+    text = repr({"descr": kind, "fortran_order": False, "shape": shape})
+    length = NPY_HEADER_BYTES - 10
+    return b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + f"{text:<{length - 1}}\n".encode()
+
+
+def damaged(path: Path, reason: str) -> FeatureError:
+    """The error for a file of an index that cannot be what was written."""
+    folder = path.parent if path.name == HEADER_NAME else path.parent.parent
+    return FeatureError(
+        f"{path}: this file of the index is damaged: {reason}",
+        hint=f"vcap index STORE -o {folder} --force",
+    )
