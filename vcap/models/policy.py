@@ -63,6 +63,9 @@ class PolicyConfig:
         for field in ("num_frames", "feature_width", "raw_side", "hidden_width", "head_width"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field}: want at least 1, got {getattr(self, field)}")
+        heads = max(1, self.hidden_width // 64)
+        if self.sequence == "transformer" and self.hidden_width % heads:
+            raise ValueError(f"hidden_width: {self.hidden_width} does not divide by {heads} heads")
 
     @property
     def uses_cnn(self) -> bool:

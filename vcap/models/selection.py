@@ -41,6 +41,11 @@ class Selection(NamedTuple):
             self.matrix.gather(1, rows), self.indices.gather(1, order), self.mask.gather(1, order)
         )
 
+    def take(self, values: Tensor) -> Tensor:
+        """values [B, N, ...] of all frames -> [B, K, ...] of the kept; without one, of frame 0."""
+        rows = torch.arange(len(values), device=values.device)[:, None]  # [B, 1]
+        return values[rows, self.indices]  # [B, K, ...]
+
     def kept(self) -> Tensor:
         """Which frames were kept, [B, N] of 0 and 1 (in training with gradients)."""
         return self.matrix.sum(dim=1)  # [B, N]
