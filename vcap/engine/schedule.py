@@ -18,6 +18,9 @@ class TrainSettings(BaseModel):
     Attributes:
         epochs: passes over the data; give either this or `steps`.
         warmup: steps, or a fraction of all steps where it is below 1.
+        schedule: what follows the warm-up; `whole-cosine` counts from the start of the run, as
+            AdaCLIP and CLIP4Clip do, so that the rate jumps where the warm-up ends.
+        optimizer: AdamW, or the one of BERT's first code.
         accumulation: batches that are summed into one optimiser step.
         clip_norm: largest gradient norm; 0 leaves gradients alone.
         validate_every: steps between validations; 0 means once an epoch.
@@ -37,7 +40,8 @@ class TrainSettings(BaseModel):
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: Amount = 0.01
     warmup: Amount = 0.05
-    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    schedule: Literal["linear", "cosine", "constant", "whole-cosine"] = "cosine"
+    optimizer: Literal["adamw", "bertadam"] = "adamw"
     clip_norm: Amount = 1.0
     accumulation: Count = 1
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -135,6 +139,8 @@ def learning_rate_scale(settings: TrainSettings, step: int, total: int) -> float
     if settings.schedule == "constant":
         return 1.0
     done = (step - warmup) / max(1, total - warmup)
+    if settings.schedule == "whole-cosine":
+        done = step / max(1, total)
     if settings.schedule == "linear":
         return max(0.0, 1.0 - done)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))

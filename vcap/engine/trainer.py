@@ -43,6 +43,7 @@ from vcap.engine.files import (
     write_atomic,
 )
 from vcap.engine.methods import Method, Objective
+from vcap.engine.optimizer import make_optimizer
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainSettings, is_due, learning_rate_scale, total_steps
@@ -377,14 +378,6 @@ def make_accelerator(settings: TrainSettings, device: torch.device) -> Any:
         cpu=device.type == "cpu",
         mixed_precision="bf16" if settings.precision == "bf16" else "no",
         gradient_accumulation_steps=settings.accumulation,
-    )
-
-
-def make_optimizer(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW over the method's groups; the fused step, which small models gain most from."""
-    filled = [{"lr_scale": 1.0, "weight_decay": settings.weight_decay, **group} for group in groups]
-    return torch.optim.AdamW(
-        filled, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True
     )
 
 
