@@ -80,7 +80,7 @@ def test_numbers_in_float32_are_not_copied_and_cannot_be_changed(path: Path) -> 
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="damaged.safetensors cannot be read"):
+    with pytest.raises(CheckpointError, match=r"damaged\.safetensors cannot be read"):
         map_weights(path)
 
 

@@ -11,8 +11,20 @@ from vcap.models.clip import TowerConfig, build_clip
 from vcap.models.text_tower import TextSizes, TextTower, erf, gelu, quick_gelu
 
 VISION = {"layers": 1, "width": 16, "patch_size": 16, "image_size": 32, "head_width": 8}
-SMALL = {"context_length": 12, "vocab_size": 50, "width": 24, "heads": 3, "layers": 2}
-LIKE_B_32 = {"context_length": 77, "vocab_size": 300, "width": 512, "heads": 8, "layers": 3}
+SMALL: dict[str, Any] = {
+    "context_length": 12,
+    "vocab_size": 50,
+    "width": 24,
+    "heads": 3,
+    "layers": 2,
+}
+LIKE_B_32: dict[str, Any] = {
+    "context_length": 77,
+    "vocab_size": 300,
+    "width": 512,
+    "heads": 8,
+    "layers": 3,
+}
 END = 49
 
 
@@ -39,7 +51,7 @@ def test_embeddings_are_open_clips(text: dict[str, Any], more: dict[str, Any]) -
     rows = [[3, 7, 8, end], [end], [5] * (length - 1) + [end], [9, 2, 2, 2, 2, end]]
     wanted = model.encode_text(padded(rows, length)).numpy()
     found = tower.encode(rows)
-    assert (found.shape, found.dtype) == ((4, 10), np.float32)
+    assert found.shape == (4, 10) and found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * float(np.abs(wanted).max()))
 
 
@@ -60,7 +72,7 @@ def test_a_text_alone_and_among_longer_ones_is_the_same_up_to_rounding() -> None
 def test_half_precision_weights_are_computed_with_in_float32() -> None:
     model, _ = both()
     state = {name: tensor.half().numpy() for name, tensor in model.state_dict().items()}
-    found = TextTower(TextSizes(10, **SMALL), state).encode([[3, 7, END]])  # type: ignore[arg-type]
+    found = TextTower(TextSizes(10, **SMALL), state).encode([[3, 7, END]])
     wanted = model.encode_text(padded([[3, 7, END]], 12)).numpy()
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, wanted, atol=0.05)
@@ -83,7 +95,7 @@ def test_rows_that_the_tower_cannot_take_are_refused(row: list[int], said: str) 
 
 
 def test_a_missing_or_misshapen_weight_is_named() -> None:
-    sizes = TextSizes(10, **SMALL)  # type: ignore[arg-type]
+    sizes = TextSizes(10, **SMALL)
     state = {name: np.zeros(shape, np.float32) for name, shape in sizes.shapes().items()}
     with pytest.raises(ValueError, match=r"ln_final.bias: want \[24\], got nothing"):
         TextTower(sizes, {name: array for name, array in state.items() if name != "ln_final.bias"})
