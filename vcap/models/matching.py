@@ -66,7 +66,7 @@ class RetrievalConfig:
         if self.num_kept > self.num_frames:
             wanted = f"at most num_frames ({self.num_frames})"
             raise ValueError(f"num_kept: want {wanted}, got {self.num_kept}")
-        if not min(self.frame_temperature, self.word_temperature) > 0:
+        if not (self.frame_temperature > 0 and self.word_temperature > 0):
             raise ValueError("frame_temperature, word_temperature: want more than 0")
         if self.word_aggregation != "none" and self.frame_aggregation != "mean":
             raise ValueError("word_aggregation: goes with frame_aggregation mean only")

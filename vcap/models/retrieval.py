@@ -133,7 +133,7 @@ class RetrievalModel(nn.Module):
             ValueError: pictures, and no tower to encode them.
         """
         if frames.dim() == 3:
-            return frames
+            return frames.float()  # [B, N, D], stores hold halves
         features: Tensor = self._towers.encode_image(frames[mask])  # [real, D]
         out = features.new_zeros(*mask.shape, features.shape[-1])  # [B, N, D]
         return out.masked_scatter(mask[..., None], features)  # [B, N, D]
@@ -145,7 +145,7 @@ class RetrievalModel(nn.Module):
             ValueError: tokens, and no tower to read them.
         """
         if texts.is_floating_point():
-            return texts, None, None
+            return texts.float(), None, None  # [Q, D]
         return text_features(self._towers, texts)
 
     @property
@@ -164,7 +164,7 @@ class RetrievalModel(nn.Module):
             return torch.zeros(mask.shape, device=mask.device)  # [B, N]
         if (frames.dim() == 3) != self.selects_by_features:
             raise ValueError(
-                f"the policy reads {self.policy.config.encoder}, got {[*frames.shape]}"
+                f"the policy reads {self.policy.config.encoder}, got frames {[*frames.shape]}"
             )
         scores: Tensor = self.policy(frames, mask)  # [B, N]
         return scores
@@ -232,10 +232,16 @@ class RetrievalModel(nn.Module):
         return Embedded(whole, words, word_mask, kept, chosen.mask, scores, actions)
 
     def similarity(self, batch: Embedded) -> Tensor:
-        """Scaled cosines of all texts with all videos of a batch [Q, B]."""
-        texts = self.matcher.text_vector(batch.texts, batch.words, batch.word_mask)  # [Q, D]
-        cosines = self.matcher.cosines(texts, batch.frames, batch.mask, batch.scores)  # [Q, B]
-        return self.logit_scale.exp() * cosines  # [Q, B]
+        """Scaled cosines of all texts with all videos of a batch [Q, B].
+
+        In float32 always: at a scale of 100 a half's cosine is off by several hundredths.
+        """
+        with torch.autocast(batch.frames.device.type, enabled=False):
+            words = None if batch.words is None else batch.words.float()  # [Q, L, D]
+            texts = self.matcher.text_vector(batch.texts.float(), words, batch.word_mask)  # [Q, D]
+            frames, scores = batch.frames.float(), batch.scores.float()  # [B, K, D], [B, K]
+            cosines = self.matcher.cosines(texts, frames, batch.mask, scores)  # [Q, B]
+            return self.logit_scale.float().exp() * cosines  # [Q, B]
 
     def forward(
         self,
@@ -350,7 +356,7 @@ def to_original(state: Mapping[str, Tensor], header: str = "meanP") -> dict[str,
     """Rename our weights to the original's; its two headers have names of their own.
 
     Raises:
-        KeyError: a part the original does not have, as an LSTM.
+        KeyError: a part the original does not have: an LSTM, or a scale without towers.
     """
     left_out = "transformer" if header == "seqTransf" else "transformerClip"
     parts = [(b, a) for a, b in _PARTS.items() if not a.startswith(f"{left_out}.")]
