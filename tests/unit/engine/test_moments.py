@@ -1,5 +1,7 @@
 """Moments: the stretch of a video that stands out, with the seconds at which it is shown."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_moments_never_overlap_and_lie_inside_the_video(seed: int) -> None:
     scores, times = draws.random(50), np.sort(draws.random(50)) * 100
     found = sorted(find_moments(scores, times, count=50, end=101.0), key=lambda m: m.segment)
     assert len(found) > 1
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.segment.end <= after.segment.start
     assert all(times[0] - 1e-3 <= each.segment.start < each.segment.end <= 101 for each in found)
 

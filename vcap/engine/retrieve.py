@@ -1,0 +1,184 @@
+"""Words, videos and images find videos, moments of videos, or texts: `retrieve`."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from vcap.engine.filters import parse_condition
+from vcap.engine.flags import from_flags
+from vcap.engine.hits import Found, Hit
+from vcap.engine.queries import Query
+from vcap.engine.query_vectors import QueryEncoder, turned_from
+from vcap.engine.reporter import Reporter, Silent
+from vcap.engine.search import Answer, Limits, find_in_videos, find_rows
+from vcap.engine.summary import Summary
+from vcap.errors import InputError, UsageError
+from vcap.features.index import Index
+from vcap.types import Segment
+
+if TYPE_CHECKING:
+    from vcap.engine.interrupt import StopRequest
+
+TOP_K = 10
+SHARDS = "shard-"  # how the files of a store begin
+
+
+class RetrieveSettings(BaseModel):
+    """What can be set for `retrieve` by flags, and by the environment as a user's own defaults.
+
+    Attributes:
+        top_k: hits a query; None for ten.
+        moments: look for the stretches of videos that match.
+        per_video: moments of one video, at most.
+        unwanted: sentences that hits should be far from.
+        threshold: lowest score of a hit.
+        where: conditions on the records of hits.
+        model: the encoder; None for the one that the index names.
+        device: `auto`, `cpu` or `cuda[:N]`.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    top_k: int | None = Field(default=None, ge=1)
+    moments: bool = False
+    per_video: int = Field(default=1, ge=1)
+    unwanted: tuple[str, ...] = ()
+    threshold: float | None = None
+    where: tuple[str, ...] = ()
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+def retrieve_settings(given: Mapping[str, Any]) -> RetrieveSettings:
+    """Settings from those flags that are some, over the environment; see `from_flags`.
+
+    Raises:
+        UsageError: a condition cannot be read.
+        ConfigError: a value makes no sense.
+    """
+    flags = {name: value for name, value in given.items() if name in RetrieveSettings.model_fields}
+    settings = from_flags("retrieve", RetrieveSettings, flags, unless="auto")
+    for text in settings.where:
+        parse_condition(text)
+    if settings.per_video > 1 and not settings.moments:
+        raise UsageError("--per-video counts moments", hint="--moments --per-video 3")
+    return settings
+
+
+def retrieve(
+    queries: Sequence[Query],
+    index: Index | Path | str,
+    settings: RetrieveSettings | None = None,
+    *,
+    reporter: Reporter | None = None,
+    stop: "StopRequest | None" = None,
+    encoder: Any = None,
+) -> tuple[list[Found], Summary]:
+    """What an index holds that is nearest to each query, best first, and which queries failed.
+
+    Args:
+        queries: what `parse_queries` made.
+        index: an open one, or its folder.
+        encoder: that of the index, where it is loaded already.
+
+    Raises:
+        FeatureError: the index is damaged, or was made by another encoder.
+        InputError: the index is empty.
+        UsageError: moments of texts are asked for.
+    """
+    settings, reporter = settings or RetrieveSettings(), reporter or Silent()
+    opened = index if isinstance(index, Index) else Index.open(index)
+    _refuse(opened, settings)
+    _warn(opened, settings, reporter)
+    places: dict[str, Any] = {"device": settings.device, "dtype": settings.dtype}
+    makes = QueryEncoder(opened, reporter, model=settings.model, **places, encoder=encoder)
+    pairs, summary = makes.vectors(queries, stop)
+    if not pairs:
+        return [], summary
+    vectors = np.stack([vector for _, vector in pairs])  # [Q, D]
+    unwanted = makes.texts(settings.unwanted) if settings.unwanted else vectors[:0]
+    vectors = turned_from(vectors, unwanted)
+    asked = [query for query, _ in pairs]
+    answers = _answers(opened, vectors, asked, settings)
+    found = [
+        Found(query.name, _hits(query, own), query.path, settings.unwanted)
+        for query, own in zip(asked, answers, strict=True)
+    ]
+    return found, summary
+
+
+def _refuse(index: Index, settings: RetrieveSettings) -> None:
+    if not len(index):
+        hint = f"vcap index STORE -o {index.folder}"
+        raise InputError(f"{index.folder}: the index is empty", hint=hint)
+    if settings.moments and index.level == "text":
+        raise UsageError(f"{index.folder} is an index of texts, which have no moments")
+
+
+def _warn(index: Index, settings: RetrieveSettings, reporter: Reporter) -> None:
+    """Tell of more hits than there are, and of a store that grew."""
+    what = "texts" if index.level == "text" else "videos"
+    count = len(index) if index.level == "text" else index.header.num_videos
+    if (settings.top_k or 0) > count and not settings.moments:
+        reporter.warn(f"-k {settings.top_k}: the index holds {count} {what}, which is all there is")
+    for store in index.header.stores:
+        if _is_newer(Path(store), index.folder):
+            reporter.warn(
+                f"{store} has changed since it was indexed; "
+                f"to find what is new: vcap index {store} -o {index.folder} --sync"
+            )
+
+
+def _is_newer(store: Path, index: Path) -> bool:
+    """Whether a store has a shard that was written after the index."""
+    try:
+        made = (index / "index.json").stat().st_mtime_ns
+        with os.scandir(store) as entries:
+            shards = [each for each in entries if each.name.startswith(SHARDS)]
+            return any(each.stat().st_mtime_ns > made for each in shards)
+    except OSError:  # it was moved away; the index does without it
+        return False
+
+
+def _answers(
+    index: Index, vectors: Any, queries: Sequence[Query], settings: RetrieveSettings
+) -> list[list[Answer]]:
+    conditions = tuple(parse_condition(text) for text in settings.where)
+    limits = Limits(settings.top_k or TOP_K, settings.threshold, conditions, index.level == "frame")
+    left_out = [query.name if query.is_stored else None for query in queries]
+    left_out = left_out if any(left_out) else []
+    if settings.moments:
+        return find_in_videos(index, vectors, limits, left_out, settings.per_video)
+    return find_rows(index, vectors, limits, left_out)
+
+
+def _hits(query: Query, answers: Sequence[Answer]) -> list[Hit]:
+    """Answers as they are told: with their rank, and the part of the file that they are about."""
+    return [
+        Hit(
+            query.name,
+            answer.record["id"],
+            rank,
+            answer.score,
+            answer.record,
+            answer.segment or _part(answer.record),
+            answer.frame_times or _time(answer.record),
+        )
+        for rank, answer in enumerate(answers, start=1)
+    ]
+
+
+def _part(record: Mapping[str, Any]) -> Segment | None:
+    given = record.get("segment")
+    return Segment(float(given[0]), float(given[1])) if given else None
+
+
+def _time(record: Mapping[str, Any]) -> tuple[float, ...]:
+    """The time of the frame that matches, of an index of frames."""
+    return (record["time"],) if record.get("time") is not None else ()
