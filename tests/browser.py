@@ -46,9 +46,12 @@ class Tab:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
+        self._loaded: set[str] = set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         answer = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = answer["sessionId"]
+        self.call("Page.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **values: Any) -> dict[str, Any]:
         """Tell the browser to do something, and wait for what it says of it."""
@@ -69,13 +72,16 @@ class Tab:
             self._rest += data
         line, _, self._rest = self._rest.partition(b"\0")
         message: dict[str, Any] = json.loads(line)
+        values = message.get("params", {})
+        if message.get("method") == "Page.lifecycleEvent" and values["name"] == "load":
+            self._loaded.add(values["loaderId"])
         return message
 
     def open(self, path: Path) -> None:
         """Show a page that lies on the disk, and wait until all of it is there."""
-        self.call("Page.navigate", url=path.as_uri())
-        self.wait(f"location.href.startsWith({json.dumps(path.as_uri())})")
-        self.wait("document.readyState === 'complete'")
+        loader = self.call("Page.navigate", url=path.as_uri())["loaderId"]
+        while loader not in self._loaded:
+            self._read()
 
     def ask(self, expression: str) -> Any:
         """The value of an expression in the page; its policy does not bind who looks at it."""

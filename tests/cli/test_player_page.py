@@ -10,6 +10,7 @@ import pytest
 from tests.browser import Tab, open_tab
 from tests.small_videos import ColourCaptioner, make_video
 from vcap.engine import caption as caption_module
+from vcap.engine.inputs import MEDIA_SUFFIXES
 from vcap.reports.gallery import Hit, QueryHits, gallery_page
 from vcap.reports.player import player_page
 from vcap.types import Segment
@@ -95,13 +96,17 @@ def test_the_link_of_a_caption_opens_the_video_at_its_place(player: Tab) -> None
     player.wait("document.querySelector('video')?.currentTime >= 2")
 
 
-def test_a_video_that_is_gone_is_told_on_the_page(tab: Tab, tmp_path: Path) -> None:
+def test_a_video_that_is_gone_is_told_on_the_page_and_no_click_leaves_it(
+    tab: Tab, tmp_path: Path
+) -> None:
     caption = {"text": "a dog", "start": 0.0, "end": 1.0}
     record = {"id": "v", "path": str(tmp_path / "gone.mp4"), "captions": [caption]}
     page = tmp_path / "page.html"
     page.write_text(player_page(record, tmp_path), encoding="utf-8")
     tab.open(page)
     tab.wait("!document.querySelector('.trouble').hidden")
+    click(tab, ".captions a", 0)
+    assert tab.ask("[location.href, document.readyState]") == [page.as_uri(), "complete"]
 
 
 def test_a_script_in_a_caption_stays_text(tab: Tab, video: Path) -> None:
@@ -171,3 +176,16 @@ def test_a_script_in_a_query_or_a_hit_stays_text(gallery: Tab) -> None:
     assert gallery.ask("[document.title, document.scripts.length]") == ["vcap retrieve", 0]
     assert gallery.ask("document.querySelector('h2').textContent") == EVIL
     assert gallery.ask("document.querySelector('.text').textContent") == EVIL
+
+
+@pytest.mark.media
+def test_real_videos_have_thumbnails_that_load(tab: Tab, media_root: Path, tmp_path: Path) -> None:
+    videos = sorted(path for path in media_root.iterdir() if path.suffix in MEDIA_SUFFIXES)
+    assert videos
+    hits = [Hit(path.name, rank, 0.5, path) for rank, path in enumerate(videos, start=1)]
+    page = tmp_path / "gallery.html"
+    page.write_text(gallery_page([QueryHits("all", hits)]), encoding="utf-8")
+    tab.open(page)
+    loaded = "[...document.images].filter(each => each.complete && each.naturalWidth).length"
+    assert tab.ask(loaded) == len(videos)
+    assert tab.ask("document.querySelectorAll('.note').length") == 0

@@ -15,7 +15,7 @@ function show() {
 }
 
 function seek(event) {
-  if (video.error || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   video.currentTime = Number(event.currentTarget.dataset.start);
 }
