@@ -304,10 +304,10 @@ def test_the_best_caption_stands_for_its_video() -> None:
 def test_the_scale_stays_at_most_a_hundred() -> None:
     scale = nn.Parameter(torch.tensor(7.0))
     clamp_scale(scale)
-    assert float(scale.exp()) == pytest.approx(100)
+    assert scale.exp().item() == pytest.approx(100)
     low = nn.Parameter(torch.tensor(1.0))
     clamp_scale(low)
-    assert float(low) == 1.0
+    assert low.item() == 1.0
 
 
 @pytest.mark.parametrize("header", ["meanP", "seqTransf", "transformer"])
