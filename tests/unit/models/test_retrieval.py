@@ -261,12 +261,40 @@ def test_similarity_is_the_scaled_product_of_what_would_be_stored() -> None:
 def test_half_precision_features_are_compared_in_full_precision() -> None:
     model = small_model()
     features, mask = videos()
+    batch = model.embed(features.half(), mask, texts().half())
+    wanted = model.similarity(batch)
+    halves = batch._replace(texts=batch.texts.half(), frames=batch.frames.half())
     with torch.autocast("cpu", torch.bfloat16):
-        found = model(features.half(), mask, texts().half())
-        batch = model.embed(features, mask, texts())
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(model.similarity(batch), model.similarity(batch._replace()))
-    assert batch.frames.dtype == torch.float32
+        assert torch.equal(model.similarity(batch), wanted)
+        assert torch.equal(model.similarity(halves), wanted)
+    assert wanted.dtype == torch.float32
+
+
+def test_reused_scores_weigh_the_frames_before_they_see_each_other() -> None:
+    matcher = Matcher(small_config(frame_aggregation="mean", header="seqTransf", reuse_scores=True))
+    for weight in matcher.parameters():
+        nn.init.normal_(weight, std=0.4)
+    assert matcher.header is not None
+    features, mask = videos()
+    scores = torch.randn(mask.shape)
+    weights = scores.softmax(dim=1)[..., None]
+    wanted = matcher.header(features * weights).sum(dim=1)
+    found = matcher.video_vector(features, mask, scores)
+    torch.testing.assert_close(found, nn.functional.normalize(wanted, dim=-1))
+    after = (matcher.header(features) * weights).sum(dim=1)
+    assert (found - nn.functional.normalize(after, dim=-1)).abs().max() > 1e-3
+
+
+def test_an_aggregation_runs_on_frames_that_reused_scores_have_weighed() -> None:
+    matcher = Matcher(small_config(frame_aggregation="mlp", reuse_scores=True))
+    for weight in matcher.parameters():
+        nn.init.normal_(weight, std=0.4)
+    features, mask = videos()
+    scores = torch.randn(mask.shape)
+    plain = Matcher(small_config(frame_aggregation="mlp"))
+    plain.load_state_dict(matcher.state_dict())
+    wanted = plain.video_vector(features * scores.softmax(dim=1)[..., None], mask)
+    torch.testing.assert_close(matcher.video_vector(features, mask, scores), wanted)
 
 
 def test_the_loss_is_lowest_where_each_text_finds_its_video() -> None:
