@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vcap.engine.captioner import load_model as load_model
     from vcap.engine.encode import encode as encode
+    from vcap.engine.index import Index as Index
+    from vcap.engine.index import index as index
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "encode", "load_model"]
+__all__ = ["Index", "__version__", "encode", "index", "load_model"]
 
-_PUBLIC = {"load_model": "vcap.engine.captioner", "encode": "vcap.engine.encode"}
+_PUBLIC = {
+    "Index": "vcap.engine.index",
+    "encode": "vcap.engine.encode",
+    "index": "vcap.engine.index",
+    "load_model": "vcap.engine.captioner",
+}
 
 
 def __getattr__(name: str) -> Any:

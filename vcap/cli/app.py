@@ -14,8 +14,10 @@ COMMANDS = {
     "download": "Get a data set: a manifest and its videos.",
     "extract": "Write the frames of videos as image files.",
     "encode": "Turn videos into features and keep them in a store.",
+    "index": "Make an index of feature stores, for search.",
     "train": "Train a model from a manifest of captioned videos.",
     "caption": "Say in words what happens in a video.",
+    "retrieve": "Find videos, and moments in them, by words or by example.",
     "evaluate": "Score predictions against references, by the field's protocols.",
     "doctor": "Check what works here, and name the command that mends what does not.",
 }

@@ -4,11 +4,12 @@ Every change writes a new generation beside the old one and then makes it count 
 kill at any moment leaves the old index or the new one. Shapes: N vectors, V videos, D width.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,16 +18,21 @@ from vcap.engine.fingerprint import refuse_other_encoder
 from vcap.engine.index_changes import Changes, added, all_of, removed, synced
 from vcap.engine.index_generation import write_generation
 from vcap.engine.index_rows import Aggregate, StoreRows, encoder_of, level_of, mean_vectors
+from vcap.engine.inputs import STDIN
 from vcap.engine.lock import hold
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.settings import fill
-from vcap.errors import FeatureError, UsageError
+from vcap.errors import FeatureError, InputError, UsageError
 from vcap.features import index_files as files
 from vcap.features.index import Index
 from vcap.features.index_files import Header, Level
+from vcap.features.store import HEADER_NAME as STORE_HEADER
 from vcap.features.store import FeatureStore
 
+__all__ = ["Index", "IndexSettings", "Indexed", "gather_stores", "index"]
+
 MEAN = "mean"
+COUNTS = ("added", "removed", "changed", "moved")
 
 
 class IndexSettings(BaseModel):
@@ -60,6 +66,55 @@ class Indexed:
     header: Header
     counts: dict[str, int]
     is_new: bool
+
+    def told(self) -> dict[str, Any]:
+        """The same as plain values."""
+        header = self.header
+        size = {"videos": header.num_videos, "vectors": header.num_vectors, "width": header.width}
+        how: dict[str, Any] = {
+            "kind": header.kind,
+            "factory": header.factory,
+            "level": header.level,
+        }
+        how |= {"aggregate": header.aggregation, "recall@10": header.recall["recall@10"]}
+        return {**size, **how, **dict.fromkeys(COUNTS, 0), **self.counts}
+
+    def __str__(self) -> str:
+        """`videos: 3 added, 1 removed; 12 in the index (Flat)`."""
+        counts = ", ".join(f"{count} {what}" for what, count in self.counts.items() if count)
+        header = self.header
+        recall = header.recall["recall@10"]
+        found = "exact" if header.kind == "flat" else f"recall@10 {recall:.3f}"
+        told = f"{header.num_videos} in the index ({header.factory}, {found})"
+        return f"videos: {counts}; {told}" if self.is_new else f"nothing to do; {told}"
+
+
+def gather_stores(arguments: Sequence[str], *, stdin: TextIO | None = None) -> list[Path]:
+    """The stores that arguments name; `-` stands for lines on stdin, paths or JSON with `store`.
+
+    Raises:
+        InputError: stdin names no store.
+    """
+    found: dict[Path, None] = {}
+    for word in arguments:
+        lines = [line.strip() for line in stdin or ()] if word == STDIN else [word]
+        stores = [_store_in(line) if word == STDIN else line for line in lines if line]
+        if not stores:
+            raise InputError("no store on stdin", hint="vcap encode VIDEOS -o STORE --json")
+        found |= {Path(store): None for store in stores}
+    return list(found)
+
+
+def _store_in(line: str) -> str:
+    """The store in a line on stdin."""
+    if not line.startswith("{"):
+        return line
+    try:
+        return str(json.loads(line)["store"])
+    except (ValueError, KeyError, RecursionError) as error:
+        raise InputError(
+            f"stdin: no `store` in {line[:80]!r}", hint="vcap encode VIDEOS -o STORE --json"
+        ) from error
 
 
 def index(
@@ -100,6 +155,9 @@ def index(
     changing = add or sync or bool(remove)
     if changing:
         files.read_header(folder)  # no folder is made where there is no index
+    for store in stores:
+        if not (Path(store) / STORE_HEADER).is_file():
+            FeatureStore(Path(store))  # says what is wrong, before a folder is made
     job = Job(folder, settings, reporter or Silent())
     with hold(folder):
         old = None if force else job.old(needed=changing)

@@ -100,7 +100,8 @@ class Searchable:
 
         count, width = self._vectors.shape
         factory = kinds.factory_of(kind, count, width)
-        self._reporter.info(f"index: {factory} of {count} vectors {width} wide")
+        if kind != "flat":
+            self._reporter.info(f"index: {factory} of {count} vectors {width} wide")
         index = kinds.build(factory, self._vectors)
         search: dict[str, int] = {}
         measured = dict(EXACT)

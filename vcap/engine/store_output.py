@@ -20,6 +20,7 @@ from vcap.engine.fingerprint import canonical
 from vcap.engine.lock import PRIVATE
 from vcap.engine.outputs import IsDone, Item, Units
 from vcap.engine.reporter import Reporter
+from vcap.engine.store_records import keep_records
 from vcap.errors import FeatureError
 from vcap.features.store import HEADER_NAME, FeatureStore, header_bytes, shard_bytes, shard_name
 
@@ -77,6 +78,7 @@ class StoreOutput:
 
     def plan(self, items: Sequence[Item], done: IsDone) -> Units:
         """The videos still to do, by shard; those that have no shard yet get new ones."""
+        keep_records(self.folder, items)
         new = [item.key for item in items if item.key not in self._shard_of]
         first = max(self._members, default=-1) + 1
         for place in range(0, len(new), self._shard_size):
