@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 PATIENCE_SECONDS = 60
+LISTENING = (  # also where the tests run in the background, whose children would ignore Ctrl-C
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('vcap', run_name='__main__')"
+)
 
 
 def children(process: int) -> list[int]:
@@ -48,7 +52,7 @@ def test_a_stop_while_meteor_starts_ends_with_its_code_and_without_java(
         (tmp_path / f"{name}.json").write_text(json.dumps(value))
     words = ("evaluate", "caption", "p.json", "-r", "r.json", "--full-paraphrase-table")
     process = subprocess.Popen(
-        [sys.executable, "-m", "vcap", *words, "-o", "scores.json"],
+        [sys.executable, "-c", LISTENING, *words, "-o", "scores.json"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.PIPE,
