@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from vcap.engine.encoders import ClipEncoder
     from vcap.engine.interrupt import StopRequest
     from vcap.engine.lean_text import TextEncoder
+    from vcap.engine.retriever import Retriever
 
+MEAN = "mean"
 FILM_SAMPLER = "fps 1"  # of films that are compared with texts, which have no sampler
 UNWANTED_WEIGHT = 0.5  # of what is not wanted, beside what is
 
@@ -38,6 +40,11 @@ class Stored(Protocol):
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What made the vectors."""
+        ...
+
+    @property
+    def aggregation(self) -> str:
+        """`mean`, or the model that made one vector of the frames of a video."""
         ...
 
     @property
@@ -80,6 +87,15 @@ class QueryEncoder:
         """The encoder as the index tells of it."""
         told = self._index.fingerprint.get("encoder")
         return told if isinstance(told, Mapping) else {}
+
+    @cached_property
+    def _retriever(self) -> "Retriever | None":
+        """The model that made the vectors of the index; None where they are means of frames."""
+        if self._index.aggregation == MEAN:
+            return None
+        from vcap.engine.retriever import load_retriever
+
+        return load_retriever(self._index.aggregation, device=self._places["device"])
 
     @property
     def _name(self) -> str:
@@ -153,7 +169,10 @@ class QueryEncoder:
         Raises:
             FeatureError: another encoder made the index, or words cannot be compared with it.
         """
-        vectors = unit(self._words.encode_text(sentences))
+        embeddings = self._words.encode_text(sentences)
+        if self._retriever is not None:
+            embeddings = self._retriever.embedded_texts(embeddings)
+        vectors = unit(embeddings)
         if vectors.shape[1] != self._index.width:
             raise FeatureError(
                 f"{self._index.folder} has vectors of width {self._index.width}, words those of "
@@ -183,7 +202,7 @@ class QueryEncoder:
         found: dict[int, Floats] = {}
 
         def keep(item: Item, encoded: Any) -> None:
-            found[numbers[item.key]] = pooled(encoded.features)
+            found[numbers[item.key]] = self._one_vector(encoded.features)
 
         summary = map_items(
             items,
@@ -197,6 +216,12 @@ class QueryEncoder:
             unit="queries",
         )
         return found, summary
+
+    def _one_vector(self, features: npt.NDArray[np.floating]) -> Floats:
+        """Frames [T, D] -> the vector [D] of the video, as that of a stored one is made."""
+        if self._retriever is None:
+            return pooled(features)
+        return np.asarray(self._retriever.video_vectors([features])[0])
 
     def vectors(
         self, queries: Sequence[Query], stop: "StopRequest | None" = None

@@ -20,7 +20,7 @@ import yaml
 from vcap.errors import ConfigError
 
 PREFIX = "VCAP_SET__"
-SECTIONS = ("caption", "encode", "evaluate")  # commands with variables of their own
+SECTIONS = ("caption", "encode", "evaluate", "retrieve")  # commands with variables of their own
 SUFFIXES = (".yaml", ".yml")
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 Kind = TypeVar("Kind")

@@ -11,6 +11,7 @@ import pytest
 from tests.small_videos import ColourEncoder
 from vcap.engine.cut import clip_name, cut_hits
 from vcap.engine.encode import encode
+from vcap.engine.encode_text import encode_text, gather_texts
 from vcap.engine.hits import Found, Hit
 from vcap.engine.index import index
 from vcap.engine.queries import Query, parse_queries
@@ -18,6 +19,7 @@ from vcap.engine.query_vectors import turned_from
 from vcap.engine.reporter import Silent
 from vcap.engine.retrieve import RetrieveSettings, retrieve, retrieve_settings
 from vcap.errors import FeatureError, InputError, UnavailableError, UsageError
+from vcap.features.store import FeatureStore
 from vcap.types import Segment
 from vcap.video.probe import probe
 
@@ -147,6 +149,60 @@ def test_an_index_of_frames_gives_each_video_once_with_the_time_of_the_frame(sto
     assert all(len(hit.frame_times) == 1 for hit in found.hits)
     (found,) = ask(parse_queries(["a bb"]), folder, moments=True)
     assert len(found.hits) == 7 and all(hit.segment for hit in found.hits)
+
+
+def test_a_video_finds_texts_in_an_index_of_texts(small_videos: Path, tmp_path: Path) -> None:
+    lines = {"a.txt": "aaaa bbbb cccc dddd eeee ffff\na\n", "b.txt": "a b c d e f\n"}
+    for name, text in lines.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vcap.engine.encode_text.load_named", lambda *_: ColourEncoder())
+        encode_text(gather_texts([str(tmp_path / name) for name in lines]), tmp_path / "texts")
+    index([tmp_path / "texts"], tmp_path / "index")
+    (found,) = ask(parse_queries([str(small_videos / "0.mp4")]), tmp_path / "index")
+    words = [hit.record["text"] for hit in found.hits]
+    assert set(words) == {"aaaa bbbb cccc dddd eeee ffff", "a", "a b c d e f"} and len(words) == 3
+    assert words[-1] == "a"  # one colour only, where the video has all
+    assert ids(found)[-1] == "a.txt"
+    with pytest.raises(UsageError, match="texts, which have no moments"):
+        ask(parse_queries(["a"]), tmp_path / "index", moments=True)
+
+
+class LastFrames:
+    """Stands for a trained model: a video is its last frame, and both sides are turned around."""
+
+    def video_vectors(self, videos: Any) -> np.ndarray:
+        return np.stack([np.asarray(one[-1, ::-1], np.float32) for one in videos])
+
+    def embedded_texts(self, embeddings: np.ndarray) -> np.ndarray:
+        return embeddings[:, ::-1]
+
+    def check(self, store: Any) -> None:
+        """Fits every store."""
+
+
+def test_an_index_that_a_model_made_is_asked_through_that_model(
+    store: Path, small_videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vcap.engine.retriever.load_retriever", lambda *_, **__: LastFrames())
+    index([store], tmp_path / "index", aggregate="some/model")
+    film, words = ask(parse_queries([str(small_videos / "6.mp4"), "a bb c"]), tmp_path / "index")
+    assert film.hits[0].id == "6.mp4" and film.hits[0].score == pytest.approx(1, abs=1e-5)
+    vector = ColourEncoder().encode_text(["a bb c"])[0]
+    features = FeatureStore(store)
+    cosines = {
+        key: float(last @ vector / np.linalg.norm(last) / np.linalg.norm(vector))
+        for key, last in ((key, features.features(key)[-1].astype(np.float32)) for key in features)
+    }
+    assert ids(words) == sorted(cosines, key=lambda key: -cosines[key])
+
+
+def test_an_empty_index_is_told_with_the_command_that_fills_it(store: Path, tmp_path: Path) -> None:
+    index([store], tmp_path / "index")
+    index([], tmp_path / "index", remove=[f"{number}.mp4" for number in range(7)])
+    with pytest.raises(InputError, match="the index is empty") as caught:
+        ask(parse_queries(["a"]), tmp_path / "index")
+    assert "vcap index" in (caught.value.hint or "")
 
 
 def test_conditions_and_a_threshold_leave_out_hits(gallery: Path) -> None:
