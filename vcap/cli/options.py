@@ -64,7 +64,7 @@ Sampler = Annotated[
         "--sampler",
         metavar="NAME",
         help="Which frames, by name: 'fps 2', 'uniform 16', 'times 1.5,3', all, keyframes, "
-        "msrvtt-notebook.",
+        "msrvtt-notebook, adaclip-linspace, adaclip-segments.",
     ),
 ]
 ExactPixels = Annotated[

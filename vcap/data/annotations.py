@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vcap.data.adaclip import adaclip_records, is_adaclip
 from vcap.data.manifest import read_manifest
 from vcap.data.msrvtt import is_msrvtt, msrvtt_records
 from vcap.data.records import Record
@@ -16,7 +17,7 @@ def read_records(path: Path, *, need_source: bool = True) -> list[Record]:
     """The records of a manifest, or of the JSON file that a data set is published with.
 
     Args:
-        path: a manifest under any name, or `*.json` in MSR-VTT's layout.
+        path: a manifest under any name, or `*.json` in the layout of MSR-VTT or of AdaCLIP.
         need_source: as in `read_manifest`.
 
     Raises:
@@ -26,9 +27,12 @@ def read_records(path: Path, *, need_source: bool = True) -> list[Record]:
         value = _document(path)
         if is_msrvtt(value):
             return msrvtt_records(value, str(path), path.parent)
+        if is_adaclip(value):
+            return adaclip_records(value, str(path), path.parent)
         if value is not None and not (isinstance(value, dict) and "id" in value):
             raise AnnotationError(
-                f"{path}: want records, one a line, or MSR-VTT's videos and sentences"
+                f"{path}: want records, one a line, MSR-VTT's videos and sentences, or AdaCLIP's "
+                f"sentences by video"
             )
     return read_manifest(path, need_source=need_source)
 

@@ -20,7 +20,7 @@ from vcap.types import Frames, Segment
 from vcap.video.frames_folder import Pictures, is_frames_folder, read_times
 from vcap.video.picture import Painter, Pixels, Size
 from vcap.video.probe import header_duration
-from vcap.video.sample import NOTEBOOK, TIE_SECONDS, TIMED, Sampler, choose_frames
+from vcap.video.sample import NUMBERED, TIE_SECONDS, TIMED, Sampler, choose_frames
 from vcap.video.source import Source, open_video
 from vcap.video.timeline import Timeline, read_timeline
 from vcap.video.walk import PlanFailed, walk, walk_keyframes
@@ -198,7 +198,7 @@ class Reader:
     @property
     def repeats(self) -> bool:
         """Whether a frame that is shown at two wanted times is given twice."""
-        return self.sampler.name in (*TIMED, NOTEBOOK)
+        return self.sampler.name in (*TIMED, *NUMBERED)
 
     @property
     def _keyframes_do(self) -> bool:

@@ -1,13 +1,16 @@
 """Which frames of a video are wanted: the named samplers.
 
 The frame at time t is the last one whose presentation time is at most t; before the first frame
-it is the first frame. `msrvtt-notebook N` goes by the number of frames, as the original MSR-VTT
-features were made: 0, s, .., (N-1)*s of n frames, s = n // N. **Departure:** of fewer than N
-frames some come again, where the original stops. Shapes: F frames of the video, T wanted.
+it is the first frame. Three go by the number n of frames. `msrvtt-notebook N` is how the original
+MSR-VTT features were made: 0, s, .., (N-1)*s, s = n // N; **departure:** of fewer than N frames
+some come again, where the original stops. `adaclip-linspace N` takes the first frame of each of N
+even parts, `adaclip-segments N` the middle one, as AdaCLIP does (doi 10.1145/3581783.3612161).
+Shapes: F frames of the video, T wanted.
 """
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +18,12 @@ import numpy.typing as npt
 from vcap.errors import UsageError, VideoError
 from vcap.types import Segment
 
-NAMES = ("fps", "uniform", "times", "all", "keyframes", "msrvtt-notebook")
+NAMES = ("fps", "uniform", "times", "all", "keyframes", "msrvtt-notebook", "adaclip-linspace",
+         "adaclip-segments")  # fmt: skip
 TIMED = ("fps", "uniform", "times")  # a frame shown at two of their times comes twice
 NOTEBOOK, NOTEBOOK_FRAMES = "msrvtt-notebook", 28
-COUNTED = ("uniform", NOTEBOOK)  # their number is how many frames there will be
+NUMBERED = (NOTEBOOK, "adaclip-linspace", "adaclip-segments")  # go by the number of frames
+COUNTED = ("uniform", *NUMBERED)  # their number is how many frames there will be
 FAST = "keyframes-only"
 TIE_SECONDS = 1e-6  # times this close are equal: k / F and pts * base round differently
 MAX_FPS = 1000.0
@@ -93,9 +98,10 @@ def _check(sampler: Sampler, right_kind: bool, highest: float) -> None:
 
 
 def parse_sampler(text: str) -> Sampler:
-    """Read `fps 5`, `uniform 16`, `times 1.5,3,7`, `all`, `keyframes` or `msrvtt-notebook 28`.
+    """Read `fps 5`, `uniform 16`, `times 1.5,3,7`, `all`, `keyframes`, `msrvtt-notebook 28`,
+    `adaclip-linspace 16` or `adaclip-segments 16`.
 
-    The last may lack its number. After the first three may stand `keyframes-only`.
+    `msrvtt-notebook` may lack its number. After the first three may stand `keyframes-only`.
 
     Raises:
         UsageError: the text is none of these.
@@ -132,7 +138,7 @@ def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[f
     length = max(0.0, end_time - first_time)
     if sampler.times:
         return list(sampler.times)
-    if sampler.value is None or sampler.name == NOTEBOOK:
+    if sampler.value is None or sampler.name in NUMBERED:
         raise ValueError(f"the sampler {sampler.name!r} has no times of its own")
     if sampler.name == "uniform":
         count = int(sampler.value)
@@ -185,8 +191,8 @@ def choose_frames(
     if sampler.name == "keyframes":
         keys = [index for index in range(low, high) if is_keyframe[index]]
         return keys or [low]
-    if sampler.name == NOTEBOOK:
-        return [low + index for index in _notebook(high - low, int(sampler.value or 0))]
+    if sampler.name in NUMBERED:
+        return [low + index for index in _numbered(sampler, high - low)]
     wanted = wanted_times(sampler, first_time, end_time)
     if sampler.times and segment is not None:
         wanted = [time for time in wanted if segment.start <= time < segment.end]
@@ -198,9 +204,15 @@ def choose_frames(
     return _keyframes_before(chosen, is_keyframe) if sampler.keyframes_only else chosen
 
 
-def _notebook(num_frames: int, num_wanted: int) -> list[int]:
+def _numbered(sampler: Sampler, num_frames: int) -> list[int]:
+    num_wanted = int(sampler.value or 0)
+    edges = [part * num_frames // num_wanted for part in range(num_wanted + 1)]
+    if sampler.name == "adaclip-linspace":
+        return edges[:-1]
+    if sampler.name == "adaclip-segments":
+        return [(start + end) // 2 for start, end in pairwise(edges)]
     step = num_frames // num_wanted
-    return [part * step if step else part * num_frames // num_wanted for part in range(num_wanted)]
+    return [part * step for part in range(num_wanted)] if step else edges[:-1]
 
 
 def _keyframes_before(chosen: list[int], is_keyframe: npt.NDArray[np.bool_]) -> list[int]:
