@@ -41,7 +41,7 @@ class BertAdam(torch.optim.Optimizer):
         settings = {"lr": lr, "betas": betas, "eps": eps}
         super().__init__(params, {**settings, "weight_decay": weight_decay, "clip_norm": clip_norm})
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Change every weight that has a gradient.
 
         Raises:

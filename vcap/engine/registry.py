@@ -43,6 +43,8 @@ METHODS = _table(
     Entry("lm", "small language model on captions", "vcap.engine.methods.lm:LmMethod"),
     Entry("prefix", "captioner: features become a language model's first words",
           "vcap.engine.methods.prefix:PrefixMethod"),
+    Entry("retrieval", "texts find videos by the frames that a policy keeps",
+          "vcap.engine.methods.retrieval:RetrievalMethod"),
 )  # fmt: skip
 
 ENCODERS = _table(
