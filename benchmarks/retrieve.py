@@ -200,7 +200,7 @@ def compare_large(count: int, work: Path, rounds: int) -> Part:
     flat.add(index.vectors)
     bare = read_faiss(index.folder / index.header.generation / "index.faiss")
     set_thoroughness(bare, index.header.search)
-    refined = faiss.IndexRefineFlat(bare, flat)
+    refined = faiss.IndexRefine(bare, flat)
     refined.k_factor = index.header.search["rerank"] / HITS
     at = f"{count:,} vectors"
     ways: Ways = {
