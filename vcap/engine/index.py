@@ -7,7 +7,6 @@ kill at any moment leaves the old index or the new one. Shapes: N vectors, V vid
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -214,9 +213,9 @@ class Job:
         """The stores, all of one encoder and with the level that is wanted."""
         folders = [Path(store) for store in stores]
         level = level_of(FeatureStore(folders[0]), settings.level)
-        aggregate = _aggregate(settings.aggregate) if level == "video" else None
         if level != "video" and settings.aggregate != MEAN:
             raise UsageError(f"--aggregate is for --level video, not for {level}")
+        aggregate = _aggregate(settings.aggregate, folders) if level == "video" else None
         opened = [StoreRows(folder, level, aggregate) for folder in folders]
         first = encoder_of(opened[0].fingerprint)
         for rows in opened[1:]:
@@ -274,10 +273,13 @@ class Job:
         return Indexed(written, changes.counts, is_new=True)
 
 
-def _aggregate(name: str) -> Aggregate:
-    """What makes one vector of the frames of a video."""
+def _aggregate(name: str, stores: Sequence[Path]) -> Aggregate:
+    """What makes one vector of the frames of a video of the stores."""
     if name == MEAN:
         return mean_vectors
-    retriever = import_module("vcap.engine.retriever").load_retriever(name)
-    vectors: Aggregate = retriever.video_vectors
-    return vectors
+    from vcap.engine.retriever import load_retriever
+
+    retriever = load_retriever(name)
+    for store in stores:
+        retriever.check(FeatureStore(store))
+    return retriever.video_vectors

@@ -77,6 +77,7 @@ def _trained(index: Any, vectors: Scores) -> Any:
     """The index trained on a sample, on a GPU where there is one."""
     for clustering in (index.cp, index.pq.cp):
         clustering.min_points_per_centroid = 1  # no warning: more vectors than there are cannot be
+    index.do_polysemous_training = False  # of no use here, and takes seconds to minutes
     wanted = max(TRAINED_A_LIST * index.nlist, BLOCK)
     if faiss.get_num_gpus():  # pragma: no cover - no machine of the tests has one
         index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
