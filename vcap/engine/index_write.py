@@ -104,7 +104,13 @@ def write_rows(place: Path, header: Header, blocks: Iterable[Block]) -> Header:
                 parts.add(block.parts)
     with output_errors(place), GrowingArray(place / files.OFFSETS, "<i8") as offsets:
         offsets.add(np.concatenate(ends))
-    return replace(header, num_videos=num_videos, num_vectors=vectors.count, num_parts=times.count)
+    return replace(
+        header,
+        width=vectors.tail[0],
+        num_videos=num_videos,
+        num_vectors=vectors.count,
+        num_parts=times.count,
+    )
 
 
 def write_array(path: Path, rows: npt.NDArray[Any]) -> None:
