@@ -1,6 +1,6 @@
 """`vcap train`: captioned videos in, a model folder out."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,6 +8,9 @@ from vcap.cli import options
 from vcap.cli.boundary import pasteable
 from vcap.cli.output import echo_json, echo_plan
 from vcap.engine import registry
+
+if TYPE_CHECKING:
+    from vcap.engine.schedule import TrainConfig
 
 EXAMPLE = """
 vcap download shapes:clips -o clips --limit 50
@@ -67,6 +70,9 @@ Seed = Annotated[
         "--seed", metavar="N", min=0, help="Seed of everything drawn.", show_default=False
     ),
 ]
+Flops = Annotated[
+    bool, typer.Option("--flops", help="Of retrieval: tell what a video costs, and train nothing.")
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -90,6 +96,7 @@ def command(
     force: Force = False,
     as_json: options.Json = False,
     dry_run: options.DryRun = False,
+    flops: Flops = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -107,7 +114,12 @@ def command(
         "train.seed": seed,
         "train.device": device,
     }
-    resolved = resolve(method, config=config, overrides=settings or (), flags=flags)
+    resolved = resolve(
+        method, config=config, overrides=settings or (), flags=flags, need_data=not flops
+    )
+    if flops:
+        echo_costs(resolved, as_json)
+        return
     if dry_run:
         echo_plan(describe(resolved, output), as_json)
         return
@@ -125,3 +137,14 @@ def command(
         return
     for name, value in result.scores.items():
         typer.echo(f"{name}\t{value:.4f}")
+
+
+def echo_costs(resolved: "TrainConfig", as_json: bool) -> None:
+    """What `--flops` shows: one line a kind of policy, in billions of multiply-adds."""
+    from vcap.engine.flops import cost_rows, costs_by_policy
+
+    if as_json:
+        echo_json(costs_by_policy(resolved))
+        return
+    for row in cost_rows(resolved):
+        typer.echo("\t".join(row))

@@ -63,7 +63,7 @@ def adaclip_records(
         raise _refused(name, complaints(error)) from error
     wrong = [
         f"{key}.timestamps: want one for each of {len(video.sentences)} sentences, got "
-        f"{len(video.timestamps)}"
+        f"{len(video.timestamps or ())}"
         for key, video in videos.items()
         if _is_timed(video) and len(video.timestamps or ()) != len(video.sentences)
     ]
@@ -91,7 +91,7 @@ def _record(key: str, video: _Video, folder: Path | None) -> Record:
     fields = {
         "id": key,
         "path": None if folder is None else _path(folder, f"{key}.{video.extension}"),
-        "source_segment": (video.timestamps or [None])[0] if is_cut else None,
+        "source_segment": video.timestamps[0] if video.timestamps and is_cut else None,
         "duration": video.duration,
         "captions": captions,
         "meta": video.model_extra or None,

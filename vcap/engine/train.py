@@ -50,11 +50,13 @@ def resolve(
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
+    need_data: bool = True,
 ) -> TrainConfig:
     """The whole config of a training, from a file, the environment and the command line.
 
     Args:
         flags: dotted key -> value of other options; None leaves a key alone.
+        need_data: refuse a config that names nothing to train on.
 
     Raises:
         UsageError: there is no such method, or nothing to train on.
@@ -72,7 +74,7 @@ def resolve(
             f"{config} is for the method {settings.method}",
             hint=f"vcap train {settings.method} -c {config}",
         )
-    if not settings.data.train:
+    if need_data and not settings.data.train:
         raise UsageError(
             "nothing to train on", hint=f"vcap train {method} --data MANIFEST.jsonl -o RUN"
         )
