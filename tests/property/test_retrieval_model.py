@@ -26,6 +26,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"frame_aggregation": "transformer"},
     {"frame_aggregation": "qscore", "frame_temperature": 0.1},
     {"frame_aggregation": "mean", "reuse_scores": True},
+    {"frame_aggregation": "mean", "reuse_scores": True, "header": "seqTransf"},
     {"frame_aggregation": "mlp", "header": "seqTransf", "in_time_order": True},
     {"frame_aggregation": "mean", "header": "transformer"},
     {"frame_aggregation": "mlp", "header": "seqLSTM"},
@@ -46,10 +47,10 @@ def build(seed: int, **changes: Any) -> RetrievalModel:
 
 
 def batch(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Videos of one to six frames, their mask, and texts."""
+    """Videos of one to six frames, some fewer than are kept, their mask, and texts."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(4, NUM_FRAMES, WIDTH, generator=generator)
-    lengths = torch.randint(1, NUM_FRAMES + 1, (4, 1), generator=generator)
+    lengths = torch.tensor([1, 2, 4, 6])[torch.randperm(4, generator=generator)][:, None]
     return features, torch.arange(NUM_FRAMES) < lengths, torch.randn(5, WIDTH, generator=generator)
 
 
