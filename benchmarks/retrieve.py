@@ -67,7 +67,7 @@ LOADED = """
 import sys
 from vcap.cli.app import main
 try:
-    main(sys.argv[1:])
+    main()
 finally:
     print("torch" in sys.modules, file=sys.stderr)
 """
