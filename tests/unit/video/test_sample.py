@@ -20,7 +20,10 @@ def chosen(text, segment=None, end_time=1.0):
 
 @pytest.mark.parametrize(
     "text",
-    ["fps 5", "fps 0.5", "fps 29.97", "uniform 16", "all", "keyframes", "msrvtt-notebook 28"],
+    [
+        *("fps 5", "fps 0.5", "fps 29.97", "uniform 16", "all", "keyframes", "msrvtt-notebook 28"),
+        *("adaclip-linspace 16", "adaclip-segments 16"),
+    ],
 )
 def test_a_sampler_is_written_as_it_is_read(text):
     assert str(parse_sampler(text)) == text
@@ -43,6 +46,7 @@ def test_a_whole_rate_has_one_spelling():
         *("uniform", "uniform 0", "uniform 2.5", "uniform 1000000"),
         *("all 3", "keyframes 1", "every 3"),
         *("msrvtt-notebook 0", "msrvtt-notebook 2.5", "msrvtt-notebook 28 keyframes-only"),
+        *("adaclip-linspace", "adaclip-segments 0", "adaclip-linspace 16 keyframes-only"),
     ],
 )
 def test_a_sampler_that_makes_no_sense_is_refused(text):
@@ -178,6 +182,17 @@ def test_a_video_too_short_for_the_notebooks_rule_has_every_frame_and_some_again
 
 def test_the_notebooks_rule_counts_the_frames_of_a_segment_alone():
     assert notebook(100, "msrvtt-notebook 4", Segment(2.0, 4.0)) == [20, 25, 30, 35]
+
+
+def test_adaclips_rules_take_the_first_or_the_middle_frame_of_each_part():
+    assert notebook(12, "adaclip-linspace 4") == [0, 3, 6, 9]
+    assert notebook(12, "adaclip-segments 4") == [1, 4, 7, 10]
+    assert notebook(100, "adaclip-linspace 4", Segment(2.0, 4.0)) == [20, 25, 30, 35]
+
+
+@pytest.mark.parametrize("name", ["adaclip-linspace", "adaclip-segments"])
+def test_adaclips_rules_repeat_frames_of_a_video_that_is_too_short(name):
+    assert notebook(3, f"{name} 6") == [0, 0, 1, 1, 2, 2]
 
 
 def test_the_notebooks_rule_has_no_times_of_its_own():
