@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from tests.cli.test_schemas import check
 from vcap.cli.app import app
 from vcap.data.manifest import read_manifest
+from vcap.metrics.tiou import tiou_matrix
+from vcap.video.decode import read_frames
+from vcap.video.sample import Sampler
+from vcap.video.write import write_mp4
 
 LONG = "a red circle " * 200
 
@@ -151,7 +156,8 @@ def test_searching_with_a_stored_video_loads_no_torch(clips: Path) -> None:
     code = (
         "import sys; from vcap.cli.app import app; "
         f"code = app({words!r}, standalone_mode=False); "
-        "print([m for m in ('torch', 'av', 'open_clip', 'transformers') if m in sys.modules]); "
+        "heavy = ('torch', 'av', 'open_clip', 'transformers', 'faiss', 'yaml'); "
+        "print([name for name in heavy if name in sys.modules]); "
         "sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -178,6 +184,8 @@ def test_a_folder_without_an_index_names_the_command_that_makes_one(
         (("a", "--per-video", 2), 2, "--per-video counts moments"),
         (("a", "--model", "tinny"), 2, "tinny"),
         (("a", "-k", 0), 2, "-k"),
+        (("a \udcff",), 2, "not valid UTF-8"),
+        (("a", "--not", "\udcff"), 2, "not valid UTF-8"),
     ],
 )
 def test_what_cannot_be_answered_is_told_in_one_line_with_its_exit_code(
@@ -193,6 +201,25 @@ def test_a_dry_run_tells_what_would_be_searched_and_does_nothing(vcap: Any, tmp_
     told = json.loads(vcap("retrieve", *words).stdout)
     assert told["queries"] == ["a dog"] and told["moments"] is True
     assert told["index"] == str(tmp_path / "none") and not list(tmp_path.iterdir())
+
+
+def test_moments_of_a_long_video_are_those_of_the_parts_it_was_made_of(
+    vcap: Any, clips: Path, tmp_path: Path
+) -> None:
+    parts, truth, start = [], {}, 0.0
+    for record in list(records(clips).values())[:4]:
+        frames = read_frames(clips / "clips" / record.path, Sampler("fps", 8)).pixels
+        parts.append(frames)
+        truth[record.captions[0].text] = (start, start + len(frames) / 8)
+        start += len(frames) / 8
+    write_mp4(tmp_path / "long.mp4", np.concatenate(parts), frames_per_second=8)
+    vcap("encode", tmp_path / "long.mp4", "-o", tmp_path / "feats", "--fps", 4, "-q")
+    vcap("index", tmp_path / "feats", "-o", tmp_path / "idx", "-q")
+    words = ("--index", tmp_path / "idx", "--moments", "--json")
+    hits = check("retrieve", vcap("retrieve", "-", *words, stdin="\n".join(truth)).stdout)
+    found = [(hit["start"], hit["end"]) for hit in hits]
+    overlaps = np.diag(tiou_matrix(found, list(truth.values())))
+    assert len(found) == 4 and (overlaps > 0.7).sum() >= 3
 
 
 @pytest.mark.media

@@ -1,5 +1,6 @@
 """`vcap retrieve`: words, a video or an image in, ranked videos out."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def command(
     asked = parse_queries(words, like or (), words_in())
     if dry_run:
         told = {"queries": [query.name for query in asked], "index": folder, "format": chosen}
-        return echo_plan({**told, **settings.model_dump(), "output": output, "cut": cut}, as_json)
+        return echo_plan({**told, **asdict(settings), "output": output, "cut": cut}, as_json)
     if output is not None:
         refuse_file(output, force)
     reporter = make_reporter(quiet, verbose)
@@ -74,17 +75,19 @@ def _found(
     asked: Any, folder: Path, settings: Any, cut: Path | None, force: bool, reporter: Any
 ) -> tuple[Any, dict[str, Any]]:
     """What was found, its moments cut where that is asked for, and how both went."""
+    from vcap.engine.interrupt import leaving_in_order
     from vcap.engine.retrieve import retrieve
+
+    with leaving_in_order():
+        found, summary = retrieve(asked, folder, settings, reporter=reporter)
+    if cut is None:
+        return found, {"queries": summary}
+    from vcap.engine.cut import cut_hits
     from vcap.engine.run import listen
 
     with listen(reporter) as stop:
-        found, summary = retrieve(asked, folder, settings, reporter=reporter, stop=stop)
-        if cut is None:
-            return found, {"queries": summary}
-        from vcap.engine.cut import cut_hits
-
         found, clips = cut_hits(found, cut, reporter=reporter, stop=stop, force=force)
-        return found, {"queries": summary, "clips": clips}
+    return found, {"queries": summary, "clips": clips}
 
 
 def _tell(found: Any, form: str, output: Path | None, as_json: bool) -> None:

@@ -4,22 +4,20 @@ import os
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import pydantic
-
 from vcap.engine.settings import flag_of, load_settings
 from vcap.errors import UsageError
 
-Model = TypeVar("Model", bound=pydantic.BaseModel)
+Kind = TypeVar("Kind")
 
 
 def from_flags(
     command: str,
-    kind: type[Model],
+    kind: type[Kind],
     given: Mapping[str, Any],
     *,
     unless: Any = None,
     environment: Mapping[str, str] = os.environ,
-) -> Model:
+) -> Kind:
     """Settings of a kind; a flag that was not given leaves what the environment says.
 
     Args:

@@ -79,7 +79,7 @@ def as_query(word: str) -> Query:
     if not word.strip():
         raise UsageError("an empty query finds nothing", hint='vcap retrieve "a dog" --index INDEX')
     if not _is_file(word):
-        return Query(word.strip())
+        return Query(refuse_odd_text(word.strip()))
     from vcap.engine.inputs import gather
 
     if word != SAMPLE and not os.path.exists(word):
@@ -88,6 +88,18 @@ def as_query(word: str) -> Query:
     if len(sources) != 1 or sources[0].given is None:
         raise UsageError(f"{word} names {len(sources)} videos; a query is one", hint=f"ls {word}")
     return Query(word, sources[0])
+
+
+def refuse_odd_text(text: str) -> str:
+    """The text, if it is one.
+
+    Raises:
+        UsageError: it holds bytes that are no UTF-8.
+    """
+    shown = text.encode(errors="backslashreplace").decode()
+    if shown != text:
+        raise UsageError(f"{shown}: the query is not valid UTF-8")
+    return text
 
 
 def _is_file(word: str) -> bool:
@@ -123,7 +135,7 @@ def _from_object(text: str, number: int) -> Query:
     for key in KEYS:
         value = given.get(key)
         if isinstance(value, str) and value.strip():
-            return as_query(value) if key == "path" else Query(value.strip())
+            return as_query(value) if key == "path" else Query(refuse_odd_text(value.strip()))
     raise InputError(f"stdin:{number}: want one of {', '.join(KEYS)}", hint='{"query": "a dog"}')
 
 

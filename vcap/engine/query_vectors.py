@@ -20,7 +20,6 @@ from vcap.features.index_search import unit
 
 if TYPE_CHECKING:
     from vcap.engine.encoders import ClipEncoder
-    from vcap.engine.interrupt import StopRequest
     from vcap.engine.lean_text import TextEncoder
     from vcap.engine.retriever import Retriever
 
@@ -180,9 +179,7 @@ class QueryEncoder:
             )
         return vectors
 
-    def files(
-        self, queries: Sequence[Query], stop: "StopRequest | None" = None
-    ) -> tuple[dict[int, Floats], Summary]:
+    def files(self, queries: Sequence[Query]) -> tuple[dict[int, Floats], Summary]:
         """Vectors [D] of those files that decode, by the number of the query, and what failed."""
         import os
 
@@ -211,7 +208,6 @@ class QueryEncoder:
             executor=Local(os.cpu_count() or 1),
             reporter=self._reporter,
             on_result=keep,
-            stop=stop,
             title="encode",
             unit="queries",
         )
@@ -223,9 +219,7 @@ class QueryEncoder:
             return pooled(features)
         return np.asarray(self._retriever.video_vectors([features])[0])
 
-    def vectors(
-        self, queries: Sequence[Query], stop: "StopRequest | None" = None
-    ) -> tuple[list[tuple[Query, Floats]], Summary]:
+    def vectors(self, queries: Sequence[Query]) -> tuple[list[tuple[Query, Floats]], Summary]:
         """Each query that can be read with its vector [D] of length 1, and what failed.
 
         Raises:
@@ -243,7 +237,7 @@ class QueryEncoder:
         films = [number for number, query in enumerate(queries) if query.source is not None]
         summary = Summary(done=len(found))
         if films:
-            made, told = self.files([queries[number] for number in films], stop)
+            made, told = self.files([queries[number] for number in films])
             found |= {films[place]: vector for place, vector in made.items()}
             summary += told
         return [(queries[number], found[number]) for number in sorted(found)], summary

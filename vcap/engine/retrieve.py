@@ -2,32 +2,30 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine.filters import parse_condition
-from vcap.engine.flags import from_flags
 from vcap.engine.hits import Found, Hit
-from vcap.engine.queries import Query
+from vcap.engine.queries import Query, refuse_odd_text
 from vcap.engine.query_vectors import QueryEncoder, turned_from
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.search import Answer, Limits, find_in_videos, find_rows
 from vcap.engine.summary import Summary
-from vcap.errors import InputError, UsageError
+from vcap.errors import ConfigError, InputError, UsageError
 from vcap.features.index import Index
 from vcap.types import Segment
 
-if TYPE_CHECKING:
-    from vcap.engine.interrupt import StopRequest
-
 TOP_K = 10
+VARIABLES = "VCAP_SET__retrieve__"
 SHARDS = "shard-"  # how the files of a store begin
 
 
-class RetrieveSettings(BaseModel):
+@dataclass(frozen=True)
+class RetrieveSettings:
     """What can be set for `retrieve` by flags, and by the environment as a user's own defaults.
 
     Attributes:
@@ -42,17 +40,28 @@ class RetrieveSettings(BaseModel):
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    top_k: int | None = Field(default=None, ge=1)
+    top_k: int | None = None
     moments: bool = False
-    per_video: int = Field(default=1, ge=1)
+    per_video: int = 1
     unwanted: tuple[str, ...] = ()
     threshold: float | None = None
     where: tuple[str, ...] = ()
     model: str | None = None
     device: str = "auto"
     dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("top_k", "per_video"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}: want at least 1, got {value}")
+        if self.per_video > 1 and not self.moments:
+            raise UsageError("--per-video counts moments", hint="--moments --per-video 3")
+        for text in self.where:
+            parse_condition(text)
+        for text in self.unwanted:
+            refuse_odd_text(text)
 
 
 def retrieve_settings(given: Mapping[str, Any]) -> RetrieveSettings:
@@ -62,13 +71,14 @@ def retrieve_settings(given: Mapping[str, Any]) -> RetrieveSettings:
         UsageError: a condition cannot be read.
         ConfigError: a value makes no sense.
     """
-    flags = {name: value for name, value in given.items() if name in RetrieveSettings.model_fields}
-    settings = from_flags("retrieve", RetrieveSettings, flags, unless="auto")
-    for text in settings.where:
-        parse_condition(text)
-    if settings.per_video > 1 and not settings.moments:
-        raise UsageError("--per-video counts moments", hint="--moments --per-video 3")
-    return settings
+    names = [field.name for field in fields(RetrieveSettings)]
+    flags = {name: given[name] for name in names if given.get(name) not in (None, "auto")}
+    flags |= {name: tuple(value) for name, value in flags.items() if isinstance(value, list)}
+    if not any(name.startswith(VARIABLES) for name in os.environ):
+        return RetrieveSettings(**flags)  # what reads the environment takes longer than a search
+    from vcap.engine.flags import from_flags
+
+    return from_flags("retrieve", RetrieveSettings, flags)
 
 
 def retrieve(
@@ -77,7 +87,6 @@ def retrieve(
     settings: RetrieveSettings | None = None,
     *,
     reporter: Reporter | None = None,
-    stop: "StopRequest | None" = None,
     encoder: Any = None,
 ) -> tuple[list[Found], Summary]:
     """What an index holds that is nearest to each query, best first, and which queries failed.
@@ -98,7 +107,7 @@ def retrieve(
     _warn(opened, settings, reporter)
     places: dict[str, Any] = {"device": settings.device, "dtype": settings.dtype}
     makes = QueryEncoder(opened, reporter, model=settings.model, **places, encoder=encoder)
-    pairs, summary = makes.vectors(queries, stop)
+    pairs, summary = makes.vectors(queries)
     if not pairs:
         return [], summary
     vectors = np.stack([vector for _, vector in pairs])  # [Q, D]

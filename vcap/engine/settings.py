@@ -22,7 +22,6 @@ from vcap.errors import ConfigError
 PREFIX = "VCAP_SET__"
 SECTIONS = ("caption", "encode", "evaluate", "retrieve")  # commands with variables of their own
 SUFFIXES = (".yaml", ".yml")
-Model = TypeVar("Model", bound=pydantic.BaseModel)
 Kind = TypeVar("Kind")
 
 
@@ -73,14 +72,14 @@ def parse_yaml(text: str, where: str) -> Any:
 
 
 def load_settings(
-    kind: type[Model],
+    kind: type[Kind],
     *,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] = os.environ,
     section: str | None = None,
-) -> Model:
+) -> Kind:
     """Settings of a kind, from all that may set them.
 
     Args:

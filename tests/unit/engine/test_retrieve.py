@@ -18,7 +18,7 @@ from vcap.engine.queries import Query, parse_queries
 from vcap.engine.query_vectors import turned_from
 from vcap.engine.reporter import Silent
 from vcap.engine.retrieve import RetrieveSettings, retrieve, retrieve_settings
-from vcap.errors import FeatureError, InputError, UnavailableError, UsageError
+from vcap.errors import ConfigError, FeatureError, InputError, UnavailableError, UsageError
 from vcap.features.store import FeatureStore
 from vcap.types import Segment
 from vcap.video.probe import probe
@@ -272,6 +272,8 @@ def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.Mon
         retrieve_settings({"per_video": 2})
     with pytest.raises(UsageError, match="want field=value"):
         retrieve_settings({"where": ["split"]})
+    with pytest.raises(ConfigError, match="top_k: want at least 1"):
+        RetrieveSettings(top_k=0)
     monkeypatch.setenv("VCAP_SET__retrieve__top_k", "3")
     assert retrieve_settings({}).top_k == 3
     assert retrieve_settings({"top_k": 5, "device": "auto"}).top_k == 5
