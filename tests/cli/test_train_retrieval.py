@@ -48,7 +48,7 @@ def test_annotations_of_adaclip_go_with_a_store_of_features(tmp_path: Path, vcap
         f"v{number}": {"extension": "mp4", "sentences": texts(number)} for number in range(24)
     }
     (tmp_path / "train.json").write_text(json.dumps(videos))
-    settings = ("train.steps=2", "train.batch_size=8", "options.policy=null")
+    settings = ("train.epochs=1", "train.batch_size=8", "options.policy=null")
     done = vcap(
         *("train", "retrieval", "-c", "adaclip-didemo", "--data", tmp_path / "train.json"),
         *("--features", tmp_path / "store", "-o", tmp_path / "run", "--device", "cpu"),

@@ -14,7 +14,7 @@ def stepped(gradient: float, dtype: torch.dtype = torch.float32, **settings: flo
     optimizer = BertAdam([weight], **{"lr": 0.125, "weight_decay": 0.0, **settings})
     weight.grad = torch.full((4,), gradient, dtype=dtype)
     optimizer.step()
-    return 1 - float(weight[0])
+    return 1 - weight[0].item()
 
 
 def test_the_first_step_is_as_long_without_corrections_as_the_means_say() -> None:
