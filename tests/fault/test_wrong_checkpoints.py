@@ -124,6 +124,7 @@ def spoil(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda c: c["model"].update(mapper="lstm"), "mapper"),
         (lambda c: c["model"].update(colour=1), "colour"),
         (lambda c: c["model"].update(prefix_length=7), "does not fit the model"),
+        (lambda c: c["model"].update(prefix_length=49), "prefix_length: 49 of 48 positions"),
         (lambda c: c.pop("lm"), "'lm'"),
         (lambda c: c.update(sampler="sometimes 3"), "sampler"),
         (lambda c: c["generation"].update(num_beams=-1), "num_beams"),

@@ -61,7 +61,7 @@ def command(
     rules |= {"force": force, "retry_failed": retry_failed}
     rules |= {} if text else {"checksum": checksum}
     if imported:
-        run, things, settings = _stored(inputs, text, limit, settings)
+        run, things, settings = _stored(inputs, text, include or exclude, limit, settings)
     elif text:
         run, things = _texts(inputs)
     else:
@@ -85,12 +85,16 @@ def _texts(inputs: list[str]) -> tuple[Any, Any]:
     return encode_text, gather_texts(inputs, stdin=words_in())
 
 
-def _stored(inputs: list[str], text: bool, limit: int | None, settings: Any) -> tuple[Any, ...]:
+def _stored(
+    inputs: list[str], text: bool, chosen: Any, limit: int | None, settings: Any
+) -> tuple[Any, ...]:
     from vcap.engine.import_features import assumed, gather_features, import_features
     from vcap.errors import UsageError
 
     if text:
         raise UsageError("--text and --import contradict each other")
+    if chosen:
+        raise UsageError("--include and --exclude choose videos; with --import there are none")
     things = gather_features(inputs, limit=limit)
     return import_features, things, assumed(things, settings)
 

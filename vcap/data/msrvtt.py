@@ -88,7 +88,7 @@ def msrvtt_records(value: Mapping[str, Any], name: str, folder: Path | None = No
     if strays:
         raise _refused(name, strays)
     paths = _videos_below(folder) if folder else {}
-    return [_record(video, captions[video.video_id], paths) for video in found.videos]
+    return [_record(video, captions[video.video_id], paths, name) for video in found.videos]
 
 
 def official_split(number: int) -> str:
@@ -117,7 +117,9 @@ def _caption(sentence: _Sentence) -> dict[str, Any]:
     return {**(sentence.model_extra or {}), "text": sentence.caption, **given}
 
 
-def _record(video: _Video, captions: list[dict[str, Any]], paths: Mapping[str, str]) -> Record:
+def _record(
+    video: _Video, captions: list[dict[str, Any]], paths: Mapping[str, str], name: str
+) -> Record:
     times = None if video.start is None or video.end is None else [video.start, video.end]
     fields = {
         "id": video.video_id,
@@ -130,7 +132,11 @@ def _record(video: _Video, captions: list[dict[str, Any]], paths: Mapping[str, s
         "label": _label(video.category),
         "meta": video.model_extra or None,
     }
-    return Record.model_validate({key: part for key, part in fields.items() if part is not None})
+    given = {key: part for key, part in fields.items() if part is not None}
+    try:
+        return Record.model_validate(given)
+    except ValidationError as error:  # of further fields, which mean something to a record
+        raise _refused(f"{name}: {video.video_id}", complaints(error)) from error
 
 
 def _split(video: _Video) -> str | None:

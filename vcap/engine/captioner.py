@@ -266,6 +266,9 @@ def _from_folder(
         settings = fill(GenerationSettings, config.get("generation", {}), "generation")
         sampler = parse_sampler(config["sampler"])
         model = PrefixCaptioner(sizes, lm)
+        room = model.reader().num_positions
+        if sizes.prefix_length > room:
+            raise ValueError(f"prefix_length: {sizes.prefix_length} of {room} positions")
         config["model"] = asdict(sizes)  # a size that is not told has its default
     except (KeyError, TypeError, AttributeError, ValueError, ConfigError, UsageError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error

@@ -63,7 +63,7 @@ def gather_features(paths: Sequence[str | Path], *, limit: int | None = None) ->
         FeatureError: one is damaged, holds anything but data, or an id comes twice.
     """
     found: list[Stored] = []
-    for path in (Path(name).absolute() for name in paths):
+    for path in dict.fromkeys(Path(name).absolute() for name in paths):
         if not path.is_file():
             raise InputError(f"no such file: {path}")
         reader = Hdf5Features(path) if is_hdf5(path) else read_clipcap(path)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 HEAD_WIDTH = 64  # of every GPT-2
 PUBLISHED_WITH_UNIT_LENGTH = 640  # by feature width; of ClipCap only
+SIZED = (  # weights that tell a size by their shape
+    *("lm.transformer.wte.weight", "lm.transformer.wpe.weight", "mapper.constants"),
+    *("mapper.hidden.weight", "mapper.output.weight", "mapper.linear.weight"),
+)
 NOTES = {
     "mapper": str,
     "lm_heads": int,
@@ -70,11 +74,12 @@ def read_original(path: Path) -> Original:
             f"{path} is no checkpoint of a prefix captioner: it holds {error}"
         ) from error
     try:
+        _check_matrices(renamed, path)
         sizes, lm_sizes = _sizes(renamed, notes, path), _lm_sizes(renamed, notes)
         model = PrefixCaptioner(sizes, build_lm(lm_sizes))
     except KeyError as error:
         raise CheckpointError(f"{path} is not whole: {error} is missing") from error
-    except (TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:  # also: too large for the memory
         raise CheckpointError(f"{path}: {error}") from error
     load_weights(model, renamed, path)
     width = sizes.feature_width
@@ -131,14 +136,27 @@ def _sizes(weights: "Mapping[str, Tensor]", notes: Mapping[str, Any], path: Path
     )
 
 
+def _check_matrices(weights: "Mapping[str, Tensor]", path: Path) -> None:
+    """See that what sizes are read off has rows and columns."""
+    for name in SIZED:
+        shape = weights[name].shape if name in weights else (1, 1)
+        if len(shape) != 2 or 0 in shape:
+            theirs = _theirs(weights, name)
+            raise CheckpointError(f"{path}: {theirs}: want a matrix, found shape {[*shape]}")
+
+
+def _theirs(weights: "Mapping[str, Tensor]", name: str) -> str:
+    """What the file calls a weight."""
+    return next(iter(to_original({name: weights[name]})))
+
+
 def _parts(weights: "Mapping[str, Tensor]", name: str, lm_width: int, path: Path) -> int:
     """How many tokens the mapper makes of one vector: 1, but for ClipCap's own files."""
     rows = len(weights[name])
     if rows % lm_width:
-        theirs = next(iter(to_original({name: weights[name]})))
         raise CheckpointError(
-            f"{path}: {theirs}: want rows in multiples of {lm_width}, the width of the language "
-            f"model, found shape {[*weights[name].shape]}"
+            f"{path}: {_theirs(weights, name)}: want rows in multiples of {lm_width}, the width of "
+            f"the language model, found shape {[*weights[name].shape]}"
         )
     return rows // lm_width
 

@@ -14,6 +14,7 @@ Known = Mapping[tuple[str, str], Callable[..., Any] | None]
 STOP = ord(".")
 INSTRUCTIONS = {ord(one.code): one.name for one in pickletools.opcodes}
 MOST_CALLS = 16  # a tensor takes four; each may make a copy of what it is given
+LONGEST = 1024  # bytes of a whole number; Python puts no more than 4300 digits into words
 LINE = 256  # bytes looked at first where an end of line is searched
 
 
@@ -153,6 +154,8 @@ def _text(data: memoryview) -> str:
 
 
 def _whole(data: memoryview) -> int:
+    if len(data) > LONGEST:
+        raise ValueError(f"a whole number of {len(data)} bytes")
     return int.from_bytes(data, "little", signed=True)
 
 

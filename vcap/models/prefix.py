@@ -212,8 +212,11 @@ class PrefixCaptioner(nn.Module):
 
     def loss(self, logits: Tensor, tokens: Tensor, token_mask: Tensor) -> Tensor:
         """logits [B, P+L, V] against tokens [B, L] -> mean cross-entropy of what counts []."""
-        counted = token_mask if self.config.end_token else tokens != 0  # [B, L]
-        return caption_loss(logits, tokens, counted)
+        return caption_loss(logits, tokens, self.counted(tokens, token_mask))
+
+    def counted(self, tokens: Tensor, token_mask: Tensor) -> Tensor:
+        """tokens [B, L], token_mask [B, L] -> which tokens the loss is about [B, L]."""
+        return token_mask if self.config.end_token else tokens != 0  # [B, L]
 
     def reader(self) -> language.CachedReader:
         """What `generation.generate` continues a prefix with."""

@@ -109,6 +109,11 @@ def test_wrong_entries_are_told_all_at_once_with_place_and_field() -> None:
     ]
 
 
+def test_a_further_field_that_vcap_would_read_otherwise_is_told_by_its_name() -> None:
+    [line] = refusal([video(1)], [{**sentence(1, 0), "start": "soon"}])
+    assert line.startswith("m.json: video1: captions.0.start: ")
+
+
 def test_two_videos_of_one_id_are_refused() -> None:
     assert refusal([video(1), video(2), video(1)], []) == [
         "m.json: videos.2.video_id: video1 is also the id of videos.0"

@@ -158,6 +158,11 @@ def test_several_files_make_one_store_unless_an_id_comes_twice(tmp_path: Path) -
         gather_features([one, notebook_file(tmp_path / "copy.hdf5", ["video0"])])
 
 
+def test_a_file_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    path = notebook_file(tmp_path / "a.hdf5", ["video0"])
+    assert put([path, path], tmp_path / "store").done == 1
+
+
 def test_a_file_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such file: .*absent\.pkl"):
         gather_features([tmp_path / "absent.pkl"])

@@ -193,6 +193,30 @@ def test_a_weight_of_another_size_is_named_with_both_shapes(tmp_path: Path) -> N
         read_original(path)
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (5, 0), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "part", ["gpt.transformer.wte", "gpt.transformer.wpe", "clip_project.linear"]
+)
+def test_a_weight_that_is_no_matrix_is_named_with_its_shape(
+    tmp_path: Path, part: str, shape: tuple[int, ...]
+) -> None:
+    path, _ = their_file(tmp_path / "a.pt", "transformer")
+    torch.save({**torch.load(path, weights_only=True), f"{part}.weight": torch.zeros(shape)}, path)
+    with pytest.raises(CheckpointError) as caught:
+        read_original(path)
+    told = f"{part}.weight: want a matrix, found shape {[*shape]}"
+    assert str(caught.value) == f"{path}: {told}"
+
+
+def test_a_weight_that_claims_more_than_the_memory_is_refused(tmp_path: Path) -> None:
+    path, _ = their_file(tmp_path / "a.pt", "transformer")
+    weights = torch.load(path, weights_only=True)
+    small = torch.zeros(1).expand(10**13, 16)
+    torch.save({**weights, "gpt.transformer.wpe.weight": small}, path)
+    with pytest.raises(CheckpointError, match="allocate"):
+        read_original(path)
+
+
 def test_a_model_of_pictures_captions_what_its_encoder_gives(tmp_path: Path) -> None:
     from tests.fault.test_wrong_checkpoints import gpt2_like_tokenizer
 

@@ -70,6 +70,13 @@ def test_small_differences_between_runs_of_a_gpu_are_no_matter(tmp_path: Path) -
         read_clipcap(clipcap_file(tmp_path / "a.pkl", content))
 
 
+@pytest.mark.parametrize("field", ["image_id", "clip_embedding"])
+def test_a_number_too_long_to_be_told_is_refused_in_words(tmp_path: Path, field: str) -> None:
+    path = clipcap_file(tmp_path / "a.pkl", captions(**{field: 10**6000}))
+    with pytest.raises(FeatureError, match="a whole number of 2492 bytes"):
+        read_clipcap(path)
+
+
 def captions(**changes: Any) -> dict[str, Any]:
     """Content whose second caption is changed."""
     content = clipcap_content()

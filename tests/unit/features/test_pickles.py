@@ -181,6 +181,7 @@ def test_a_persistent_id_stands_as_it_is_where_there_may_be_one() -> None:
         b"\x8e" + struct.pack("<Q", 2**63) + b"abc.",
         b"\x8b" + struct.pack("<i", -5) + b"abcdefgh.",
         b"I" + b"9" * 10_000 + b"\n.",
+        b"\x8b" + struct.pack("<i", 3000) + b"\x7f" * 3000 + b".",
     ],
 )
 def test_damage_is_told_as_such_and_takes_no_memory(data: bytes) -> None:

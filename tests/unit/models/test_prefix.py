@@ -163,6 +163,16 @@ def test_with_an_end_token_the_mask_says_what_counts_and_id_0_is_a_word() -> Non
     assert float(original) == pytest.approx(float(caption_loss(logits, tokens, tokens != 0)))
 
 
+def test_what_counts_is_told_by_the_mask_or_as_the_original_by_id_0() -> None:
+    tokens, mask = torch.tensor([[4, 0, 7, 0]]), torch.tensor([[True, True, True, False]])
+    for end_token, counted in (
+        (True, [True, True, True, False]),
+        (False, [True, False, True, False]),
+    ):
+        one = small_captioner(end_token=end_token)
+        assert one.counted(tokens, mask).tolist() == [counted]
+
+
 def test_a_frozen_language_model_gets_no_gradient_and_no_dropout() -> None:
     model = small_captioner().freeze_lm().train()
     assert model.training

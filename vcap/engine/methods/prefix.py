@@ -301,9 +301,10 @@ class PrefixMethod:
                 batch["token_mask"],
             )
             loss = self.captioner.loss(logits, batch["tokens"], batch["token_mask"])
-            num_tokens = int(batch["token_mask"].sum())
+            counted = self.captioner.counted(batch["tokens"], batch["token_mask"])
+            num_tokens = int(counted.sum())
             total, count = total + float(loss) * num_tokens, count + num_tokens
-        return total / count
+        return total / max(1, count)
 
     def captions(self, part: Part) -> list[str]:
         """One generated caption a clip."""
