@@ -226,6 +226,7 @@ def test_a_working_folder_that_was_deleted_is_told_and_help_still_there(
     monkeypatch.chdir(gone)
     gone.rmdir()
     words = {"doctor": [], "train": ["lm", "-o", "run"], "evaluate": ["qa", "a.json", "-r", "b"]}
+    words["retrieve"] = ["a query", "--index", "idx"]
     needed = words.get(name, ["sample", "-o", "out"])
     result = vcap(name, *needed)
     assert (result.exit_code, result.stdout) == (4, "")

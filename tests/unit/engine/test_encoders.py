@@ -246,9 +246,9 @@ def test_weights_of_another_tower_are_refused(open_clip_folder: Path) -> None:
 def test_an_installation_without_the_embedded_weights_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from vcap.engine import encoders
+    from vcap.engine import weights
 
-    monkeypatch.setattr(encoders, "__file__", str(tmp_path / "engine" / "encoders.py"))
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "engine" / "weights.py"))
     with pytest.raises(UnavailableError, match="not part of this installation"):
         load_encoder("tiny")
 
