@@ -9,7 +9,10 @@ Shapes: T frames, H W pixels.
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import av
 import numpy as np
@@ -31,6 +34,15 @@ SHORTFALL = 0.05  # share of the announced frames that may be missing without a 
 __all__ = ["Size", "Warn", "iter_frames", "read_frames", "silent"]
 
 Warn = Callable[[str], None]
+Painted_co = TypeVar("Painted_co", covariant=True)
+
+
+class Paints(Protocol[Painted_co]):
+    """Makes of a decoded frame what is wanted of it."""
+
+    def paint(self, frame: av.VideoFrame) -> Painted_co:
+        """What is wanted, upright."""
+        ...
 
 
 def silent(_: str) -> None:
@@ -117,10 +129,10 @@ def read_frames(
             )
         times.append(time)
         pictures.append(pixels)
-    return Frames(_stacked(pictures), np.array(times, dtype=np.float64), tuple(warnings))
+    return Frames(stacked(pictures), np.array(times, dtype=np.float64), tuple(warnings))
 
 
-def _stacked(pictures: list[Pixels]) -> npt.NDArray[np.uint8]:
+def stacked(pictures: list[Pixels]) -> npt.NDArray[np.uint8]:
     """One array [T, H, W, 3]; the list is emptied on the way to hold each picture once."""
     frames = np.empty((len(pictures), *pictures[0].shape), dtype=np.uint8)  # [T, H, W, 3]
     pictures.reverse()
@@ -137,17 +149,32 @@ def open_reader(
     stream: int | None = None,
     alone: bool = False,
     on_warning: Warn = silent,
-) -> "Reader":
+) -> "Reader[Pixels]":
     """Learn when the frames of a video are shown; see `iter_frames` for the arguments.
 
     Raises:
         VideoError: the file holds no video, or no frame decodes.
     """
+    return open_with(
+        path, sampler, partial(Painter, size), stream=stream, alone=alone, on_warning=on_warning
+    )
+
+
+def open_with(
+    path: Path,
+    sampler: Sampler,
+    make_painter: Callable[[Fraction | None], Paints[Painted_co]],
+    *,
+    stream: int | None,
+    alone: bool,
+    on_warning: Warn,
+) -> "Reader[Painted_co]":
+    """As `open_reader`; `make_painter` is handed the width of a pixel divided by its height."""
     path = Path(path)
     if is_frames_folder(path):
-        return Reader(path, sampler, stream, Painter(size, None), read_times(path), on_warning)
+        return Reader(path, sampler, stream, make_painter(None), read_times(path), on_warning)
     with open_video(path, stream) as source:
-        painter = Painter(size, source.aspect)
+        painter = make_painter(source.aspect)
         timeline = read_timeline(source)
         header = _Header(source.stream.frames, header_duration(source), source.num_read_errors)
     if timeline is None:
@@ -182,18 +209,18 @@ def _warn_if_cut_short(timeline: Timeline, header: _Header, on_warning: Warn) ->
 
 
 @dataclass
-class Reader:
+class Reader(Generic[Painted_co]):
     """Brings chosen frames of one video to pixels; made by `open_reader`, used once."""
 
     path: Path
     sampler: Sampler
     stream: int | None
-    painter: Painter
+    painter: Paints[Painted_co]
     timeline: Timeline
     on_warning: Warn
     alone: bool = False
     num_given: int = 0
-    last: tuple[av.VideoFrame, Pixels] | None = None
+    last: tuple[av.VideoFrame, Painted_co] | None = None
 
     @property
     def repeats(self) -> bool:
@@ -217,7 +244,7 @@ class Reader:
         except VideoError as error:
             raise VideoError(f"{self.path}: {error}", hint=error.hint) from error
 
-    def read(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
+    def read(self, chosen: list[int]) -> Iterator[tuple[float, Painted_co]]:
         """Time and pixels of each chosen frame, the fast way for as long as it holds."""
         if is_frames_folder(self.path):
             yield from self._pictures(chosen)
@@ -230,7 +257,7 @@ class Reader:
                 self.last = None
         yield from self._whole(chosen)
 
-    def _pictures(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
+    def _pictures(self, chosen: list[int]) -> Iterator[tuple[float, Painted_co]]:
         """Decode the chosen pictures of a folder."""
         pictures = Pictures(self.path, len(self.timeline.times))
         for number, frame in pictures.read(chosen, self.repeats):
@@ -238,7 +265,7 @@ class Reader:
         if warning := pictures.warning():
             self.on_warning(warning)
 
-    def _fast(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
+    def _fast(self, chosen: list[int]) -> Iterator[tuple[float, Painted_co]]:
         """Decode only what the chosen frames depend on."""
         wanted = sorted({self.timeline.pts[index] for index in chosen})
         place = 0
@@ -250,7 +277,7 @@ class Reader:
                     yield self._paint(source.seconds(frame.pts), frame)
                     place += 1
 
-    def _whole(self, chosen: list[int]) -> Iterator[tuple[float, Pixels]]:
+    def _whole(self, chosen: list[int]) -> Iterator[tuple[float, Painted_co]]:
         """Decode from start to end; what the fast way has given already is not given again."""
         tally = Tally()
         wanted = self.timeline.times[chosen].tolist()
@@ -263,7 +290,7 @@ class Reader:
         if not tally.times:
             raise _nothing_decodes(self.path, tally)
 
-    def _paint(self, time: float, frame: av.VideoFrame) -> tuple[float, Pixels]:
+    def _paint(self, time: float, frame: av.VideoFrame) -> tuple[float, Painted_co]:
         """Convert a frame once, however often it is wanted."""
         if self.last is None or self.last[0] is not frame:
             self.last = (frame, self.painter.paint(frame))

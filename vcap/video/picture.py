@@ -77,15 +77,34 @@ def displayed_size(width: int, height: int, aspect: Fraction | None, turns: int)
     return (height, width) if turns % 2 else (width, height)
 
 
+class Native:
+    """The RGB of a video's frames as they are stored; of the last one it is kept."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._last: tuple[av.VideoFrame, Pixels] | None = None
+
+    def of(self, frame: av.VideoFrame) -> Pixels:
+        """RGB uint8 [H, W, 3], neither scaled nor turned."""
+        if self._last is None or self._last[0] is not frame:
+            converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            self._last = (frame, converted.to_ndarray())
+        return self._last[1]
+
+
 class Painter:
     """Turns the frames of one video into RGB; all of them come out in the same size.
 
     One scaler context serves the whole video: a new one a frame costs 1.5 to 1.8 times as much.
+    Painters of the same frames may share what converts them.
     """
 
-    def __init__(self, size: Size | None, aspect: Fraction | None) -> None:
-        self._size = size
+    def __init__(
+        self, size: Size | None, aspect: Fraction | None, native: Native | None = None
+    ) -> None:
         self._aspect = aspect
+        self._size = size
+        self._native = native or Native()
         self._interpolation = INTERPOLATIONS[size.interpolation if size else "bicubic"]
         self._reformatter = VideoReformatter()
         self._target: tuple[int, int] | None = None
@@ -97,8 +116,7 @@ class Painter:
         exact = self._size is not None and self._size.exact
         stored = (height, width) if turns % 2 else (width, height)
         if exact or stored == (frame.width, frame.height):
-            native = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
-            upright = self._resized(np.rot90(native, turns), width, height)
+            upright = self._resized(np.rot90(self._native.of(frame), turns), width, height)
             return np.array(self._centre(upright), order="C")
         colours = [
             self._centre(np.rot90(colour, turns)) for colour in self._colours(frame, *stored)
