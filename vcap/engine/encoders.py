@@ -4,6 +4,7 @@
     ViT-B-32:openai          open_clip's name and weights (fetched once), or a weights file
     FOLDER                   of vcap (a model or the run that made it) or of open_clip
     hf:ORG/NAME              an open_clip model on the model hub
+    FILE.pth                 CLIP as the original AdaCLIP has trained it along
 
 A vcap encoder folder holds `config.json` (`encoder_config`), `model.safetensors`, `tokenizer.json`.
 Shapes: T frames, H W pixels, D embedding width, N texts, L tokens.
@@ -14,6 +15,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,10 +178,44 @@ class ClipEncoder:
             return batch.to(self._device)
         return batch.pin_memory().to(self._device, non_blocking=True)
 
+    @property
+    def towers(self) -> Any:
+        """Both towers, a model of open_clip's kinds."""
+        return self._model
+
+    def tokens(self, texts: Sequence[str]) -> "torch.Tensor":
+        """N sentences -> ids [N, L] over the whole context, on the device of the towers."""
+        rows: torch.Tensor = self._tokenize(list(texts)).to(self._device)  # [N, L]
+        return rows
+
     def fills_context(self, text: str) -> bool:
         """Whether a sentence takes the last place for a token: what followed is not read."""
         last, empty = self._tokenize([text, ""])[:, -1]  # []
         return bool(last != empty)
+
+    def tokens(self, texts: Sequence[str], most: int | None = None) -> "torch.Tensor":
+        """N sentences -> ids [N, L] int64, as the text tower reads them.
+
+        Args:
+            most: the longest that L may be; what is cut ends with the end token all the same.
+
+        Raises:
+            ValueError: a tower that does not find its text at one token.
+        """
+        from vcap.models.words import end_of_text
+
+        rows = self._tokenize(list(texts)).long()  # [N, context]
+        last = end_of_text(self._model, rows)  # [N]
+        length = min(int(last.max()) + 1, most or rows.shape[1])
+        cut = last >= length
+        ends = rows.gather(1, last[:, None])  # [N, 1]
+        rows = rows[:, :length].clone()
+        rows[cut, -1] = ends[cut, 0]
+        return rows
+
+    def towers(self) -> Any:
+        """A copy of both towers in float32, every weight of which trains."""
+        return deepcopy(self._model).float().requires_grad_(True)
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """N sentences -> embeddings [N, D] of the space that `embedding` features lie in."""
@@ -268,6 +304,11 @@ def _load(name: str) -> Parts:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _open_clip(f"local-dir:{folder.absolute()}", None, str(folder))
+    if folder.suffix == ".pth" and folder.is_file():
+        from vcap.engine.original_retrieval import read_original_retrieval
+
+        original = read_original_retrieval(folder)
+        return original.model.clip, original.preprocess, original.tokenize
     if name.startswith("hf:"):
         return _open_clip(f"hf-hub:{name.removeprefix('hf:')}", None, name)
     tower, _, weights = name.partition(":")
