@@ -15,7 +15,6 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,30 +191,6 @@ class ClipEncoder:
         """Whether a sentence takes the last place for a token: what followed is not read."""
         last, empty = self._tokenize([text, ""])[:, -1]  # []
         return bool(last != empty)
-
-    def tokens(self, texts: Sequence[str], most: int | None = None) -> "torch.Tensor":
-        """N sentences -> ids [N, L] int64, as the text tower reads them.
-
-        Args:
-            most: the longest that L may be; what is cut ends with the end token all the same.
-
-        Raises:
-            ValueError: a tower that does not find its text at one token.
-        """
-        from vcap.models.words import end_of_text
-
-        rows = self._tokenize(list(texts)).long()  # [N, context]
-        last = end_of_text(self._model, rows)  # [N]
-        length = min(int(last.max()) + 1, most or rows.shape[1])
-        cut = last >= length
-        ends = rows.gather(1, last[:, None])  # [N, 1]
-        rows = rows[:, :length].clone()
-        rows[cut, -1] = ends[cut, 0]
-        return rows
-
-    def towers(self) -> Any:
-        """A copy of both towers in float32, every weight of which trains."""
-        return deepcopy(self._model).float().requires_grad_(True)
 
     def encode_text(self, texts: Sequence[str]) -> Features:
         """N sentences -> embeddings [N, D] of the space that `embedding` features lie in."""
