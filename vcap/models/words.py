@@ -68,3 +68,24 @@ def end_of_text(clip: nn.Module, tokens: Tensor) -> Tensor:
         is_end = tokens.eq(int(tower.text_eos_id))  # [Q, L]
         return is_end.int().argmax(dim=-1)  # [Q]
     raise ValueError(f"want a text tower that pools at the end token, got {kind}")
+
+
+def cut_tokens(clip: nn.Module, tokens: Tensor, most: int | None = None) -> Tensor:
+    """Leave out of tokens [Q, L] what no text reaches, and what is too long.
+
+    Args:
+        clip: as of `text_features`.
+        tokens: [Q, L] int64.
+        most: the longest a row may stay; one that is cut ends with its end token all the same.
+
+    Raises:
+        ValueError: as `end_of_text`.
+    """
+    if not len(tokens):
+        return tokens
+    last = end_of_text(clip, tokens)[:, None]  # [Q, 1]
+    ends = tokens.gather(1, last)  # [Q, 1]
+    length = min(int(last.max()) + 1, most or tokens.shape[1])
+    kept = tokens[:, :length].clone()  # [Q, L]
+    kept[:, -1:] = torch.where(last >= length, ends, kept[:, -1:])  # [Q, 1]
+    return kept

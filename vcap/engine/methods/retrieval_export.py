@@ -10,7 +10,8 @@ config.json
     text_encoder      {name, fingerprint} of what reads texts as tokens, where it is not `encoder`:
                       the folder `text` inside with `towers: text`; the encoder by its own name, or
                       bundled, with `towers: none` and word aggregation; else null
-    max_tokens        texts are cut to so many tokens (`ClipEncoder.tokens`); null: to the context
+    max_tokens        texts are cut to so many tokens (`models.words.cut_tokens`); null: they are
+                      read over the whole context
     sampler           which frames of a video; of these model.num_frames are candidates
 model.safetensors     matcher.*, policy.* (its CNN too), and own_scale [] or clip.logit_scale []
 
@@ -114,7 +115,7 @@ def write_trained_encoder(folder: Path, name: str, trained: Mapping[str, Tensor]
         The fingerprint of what was written, under the name of the folder.
     """
     source = load_encoder(name, dtype="fp32")
-    model = source.towers()
+    model = source.towers
     model.load_state_dict(dict(trained), strict=False)
     tensors = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     folder.mkdir(parents=True)
