@@ -6,7 +6,7 @@ Shapes follow the model; files are safetensors, or PyTorch archives of plain ten
 import json
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from vcap.errors import CheckpointError, UnavailableError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+Called = Callable[[str], str]
 
 
 def model_folder(folder: Path) -> Path:
@@ -83,26 +85,48 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
         return read_tensors(path)
     import torch
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old pickle versions; what matters is raised
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"no such file: {path}") from None
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is no archive of plain tensors (it may hold code, which was not run)"
-        ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    state = read_archive(path)
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds more than named tensors")
     return {str(name): tensor for name, tensor in state.items()}
 
 
-def load_weights(model: "nn.Module", weights: "Mapping[str, Tensor]", where: Path) -> None:
+def read_archive(path: Path, containers: Sequence[Any] = ()) -> Any:
+    """What a PyTorch archive holds, where that is tensors and plain containers; never runs code.
+
+    Args:
+        containers: more classes that hold values and do nothing, as `torch.serialization` takes
+            them: a class, or a class and the name that it stands in for.
+
+    Raises:
+        CheckpointError: missing, damaged, or it holds something else.
+    """
+    import torch
+
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals([*containers]):
+            warnings.simplefilter("ignore")  # of old pickle versions; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"no such file: {path}") from None
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is no archive of plain tensors (it may hold code, which was not run)"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except (AttributeError, AssertionError, MemoryError) as error:  # of pickles that make no sense
+        raise CheckpointError(f"{path} cannot be read: {type(error).__name__} {error}") from error
+
+
+def load_weights(
+    model: "nn.Module", weights: "Mapping[str, Tensor]", where: Path, called: Called = str
+) -> None:
     """Put weights into a model; of tied weights one is enough.
+
+    Args:
+        called: gives what a file of another system calls a weight of ours.
 
     Raises:
         CheckpointError: a tensor is missing, unknown, of another shape, or not finite.
@@ -115,14 +139,14 @@ def load_weights(model: "nn.Module", weights: "Mapping[str, Tensor]", where: Pat
         if name not in weights and not (tensor.numel() and tensor.data_ptr() in present)
     ]
     problems = {
-        "missing": missing,
-        "unknown": [name for name in weights if name not in wanted],
+        "missing": [called(name) for name in missing],
+        "unknown": [called(name) for name in weights if name not in wanted],
         "of another shape": [
-            f"{name} {[*tensor.shape]} for {[*wanted[name].shape]}"
+            f"{called(name)} {[*tensor.shape]} for {[*wanted[name].shape]}"
             for name, tensor in weights.items()
             if name in wanted and tensor.shape != wanted[name].shape
         ],
-        "not finite": [n for n, t in weights.items() if not bool(t.isfinite().all())],
+        "not finite": [called(n) for n, t in weights.items() if not bool(t.isfinite().all())],
     }
     told = [f"{what}: {_some(names)}" for what, names in problems.items() if names]
     if told:
