@@ -22,6 +22,7 @@ EncoderName = Literal["features", "raw", "mobilenet_v3_large", "mobilenet_v2"]
 SequenceName = Literal["transformer", "lstm", "bilstm", "none"]
 HeadName = Literal["mlp", "fc"]
 CNN_WIDTH = 1280  # of both MobileNets
+CNN_MEAN, CNN_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of their training
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,14 @@ class Policy(nn.Module):
         if self.cnn is not None and self.config.freeze_cnn and not self.config.batch_statistics:
             self.cnn.eval()
         return self
+
+    def pictures(self, pixels: Tensor) -> Tensor:
+        """uint8 [B, N, H, W, C], grey for `raw`, else RGB -> frames [B, N, C, H, W] float32."""
+        frames = pixels.movedim(-1, 2).float() / 255  # [B, N, C, H, W]
+        if self.cnn is None:
+            return frames
+        mean, std = (frames.new_tensor(own)[:, None, None] for own in (CNN_MEAN, CNN_STD))
+        return (frames - mean) / std  # [B, N, C, H, W]
 
     def encode(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """frames [B, N, D] features or [B, N, C, H, W] pictures -> [B, N, D]; padding gives 0."""

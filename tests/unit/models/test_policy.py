@@ -174,6 +174,20 @@ def test_padded_pictures_are_no_part_of_a_batchs_statistics() -> None:
     torch.testing.assert_close(features[mask], again.cnn(pictures[mask]))
 
 
+def test_pixels_become_what_a_policy_was_trained_on() -> None:
+    grey = torch.tensor([[0, 51], [102, 255]], dtype=torch.uint8).view(1, 1, 2, 2, 1)
+    plain = policy(encoder="raw", raw_side=2).pictures(grey)
+    assert plain.shape == (1, 1, 1, 2, 2)
+    torch.testing.assert_close(plain.flatten(), torch.tensor([0.0, 0.2, 0.4, 1.0]))
+    colours = torch.tensor([124, 116, 104], dtype=torch.uint8).expand(2, 3, 4, 5, 3)
+    normed = policy(encoder="mobilenet_v2").pictures(colours)
+    assert normed.shape == (2, 3, 3, 4, 5)
+    assert normed.abs().max() < 0.02, "the mean colour of the CNN's training is zero"
+    white = policy(encoder="mobilenet_v2").pictures(torch.full_like(colours, 255))
+    wanted = torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
+    torch.testing.assert_close(white[0, 0, :, 0, 0], wanted)
+
+
 def test_weights_go_to_the_originals_names_and_back() -> None:
     for sequence in SEQUENCES:
         state = policy(sequence=sequence, encoder="mobilenet_v2").state_dict()
