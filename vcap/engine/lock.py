@@ -17,12 +17,17 @@ from vcap.errors import OutputError
 PRIVATE = ".vcap"  # journal, lock and log of an output folder
 
 
+class FolderInUse(OutputError):
+    """Another run is at work in the folder."""
+
+
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block lasts; a killed run lets go by itself.
 
     Raises:
-        OutputError: another run is at work there; the message says which.
+        FolderInUse: another run is at work there; the message says which.
+        OutputError: the folder cannot be written or locked.
     """
     path = ensure_folder(folder / PRIVATE) / "lock"
     with output_errors(path):
@@ -42,7 +47,7 @@ def _take(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = _described(os.pread(handle, 4096, 0))
-        raise OutputError(f"{folder} is in use by {holder}") from None
+        raise FolderInUse(f"{folder} is in use by {holder}") from None
     except OSError as error:
         raise OutputError(f"cannot lock {folder}: {error.strerror}") from error
 
