@@ -52,7 +52,7 @@ def retrieval_costs(settings: TrainConfig) -> list[Cost]:
             f"--flops is of retrieval, not of {settings.method}",
             hint="vcap train retrieval --flops",
         )
-    from vcap.engine.methods.retrieval import RetrievalOptions
+    from vcap.engine.methods.retrieval_options import RetrievalOptions
     from vcap.models.policy import PolicyConfig
     from vcap.models.retrieval import RetrievalConfig
 

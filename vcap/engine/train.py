@@ -148,7 +148,7 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
     run.reporter.info("records: " + ", ".join(f"{name} {n}" for name, n in sizes.items()))
     entry = registry.find(registry.METHODS, settings.method, "method")
     kind = registry.load(entry)
-    if kind.reads_features and not settings.data.features:
+    if kind.reads_features(settings) and not settings.data.features:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UsageError(
                 "several processes need --features", hint="vcap encode VIDEOS -o STORE"

@@ -1,9 +1,22 @@
 """What a method brings to the one training loop; each method is a file of this folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
+
+from vcap.engine.schedule import TrainConfig
+
+
+def always(config: TrainConfig) -> bool:
+    """That a method trains on stored features whatever its config says."""
+    return True
+
+
+def never(config: TrainConfig) -> bool:
+    """That a method trains on videos or captions whatever its config says."""
+    return False
 
 
 class Method(Protocol):
@@ -13,11 +26,12 @@ class Method(Protocol):
         name: its name in configs and model folders.
         model: what trains; weights without gradient stay as they are and are not in checkpoints.
         best: the validation metric that chooses the best checkpoint, and "max" or "min".
-        reads_features: whether it trains on stored features and not on videos.
+        reads_features: whether it trains on stored features, by its config, which it may refuse:
+            nothing has been done by then.
     """
 
     name: str
-    reads_features: bool
+    reads_features: Callable[[TrainConfig], bool]
     model: nn.Module
     best: tuple[str, str]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vcap.data.shapes.captions import ACTION_WORDS, parse_slots
 from vcap.engine.encoders import Preprocess, encoder_config
+from vcap.engine.methods import never
 from vcap.engine.methods.export import (
     all_tensors,
     decay_groups,
@@ -132,7 +133,7 @@ class EncoderMethod:
     """Contrastive training of an open_clip architecture."""
 
     name = "encoder"
-    reads_features = False
+    reads_features = staticmethod(never)
     best = ("retrieval", "max")
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:

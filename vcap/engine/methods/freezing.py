@@ -12,6 +12,7 @@ from vcap.errors import ConfigError
 
 TOWERS = "clip."
 BLOCK = "resblocks."
+IMAGES = "visual."
 LAST_PARTS = ("ln_final.", "text_projection", "logit_scale", "visual.ln_post.", "visual.proj")
 
 
@@ -19,7 +20,7 @@ def freeze_towers(clip: nn.Module, first_trained: int) -> None:
     """Leave the towers as they are, but for their last parts and the blocks from a number on.
 
     Args:
-        clip: of open_clip's kinds, with transformer blocks in both towers.
+        clip: of open_clip's kinds, with transformer blocks in both towers; or its text tower alone.
         first_trained: number of the first block that trains, from 0; -1 trains everything, also
             what comes before the blocks.
 
@@ -27,11 +28,11 @@ def freeze_towers(clip: nn.Module, first_trained: int) -> None:
         ConfigError: blocks are to be frozen of towers that have none.
     """
     names = [name for name, _ in clip.named_parameters()]
-    if first_trained >= 0 and not any(
-        name.startswith(f"visual.transformer.{BLOCK}") for name in names
-    ):
+    has_images = any(name.startswith(IMAGES) for name in names)
+    has_blocks = any(name.startswith(f"{IMAGES}transformer.{BLOCK}") for name in names)
+    if first_trained >= 0 and has_images and not has_blocks:
         raise ConfigError(
-            "options.freeze_blocks: the image tower has no transformer blocks, want -1"
+            "options.freeze_layers: the image tower has no transformer blocks, want -1"
         )
     for name, weight in clip.named_parameters():
         weight.requires_grad_(first_trained < 0 or _is_trained(name, first_trained))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vcap.engine.methods import never
 from vcap.engine.methods.export import (
     all_tensors,
     decay_groups,
@@ -52,7 +53,7 @@ class LmMethod:
     """Next-token prediction on captions, with an end token before and after each."""
 
     name = "lm"
-    reads_features = False
+    reads_features = staticmethod(never)
     best = ("perplexity", "min")
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:

@@ -2,11 +2,12 @@
 
 Source: AdaCLIP, doi 10.1145/3581783.3612161. Departures: a short video is padded under a mask and
 not filled up with frames that come twice; every distinct text is encoded once.
-Shapes: V videos, T frames, N candidate frames, C captions, B batch, D feature width.
+Shapes: V videos, T frames, N candidate frames, C captions, U distinct texts, L tokens, B batch,
+H W pixels, D feature width.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,14 @@ import torch
 from torch import Tensor
 
 from vcap.engine.training_data import Example, FeatureTable, Indices
+from vcap.errors import FeatureError
 from vcap.features.store import FeatureStore
 
+if TYPE_CHECKING:
+    from vcap.engine.pictures import PictureTable
+
 CaptionMode = Literal["concat", "indep-one", "indep-all"]
-EncodeTexts = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+ReadTexts = Callable[[Sequence[str]], npt.NDArray[Any]]  # to vectors [U, D] or tokens [U, L]
 
 
 def join_captions(texts: Sequence[str], mode: CaptionMode) -> list[str]:
@@ -48,14 +53,14 @@ def candidate_frames(features: Tensor, mask: Tensor, num_frames: int) -> tuple[T
 
 
 class TextTable:
-    """Vectors of all captions, with the captions of each video side by side."""
+    """All captions as vectors or as tokens, with the captions of each video side by side."""
 
-    def __init__(self, texts: Sequence[Sequence[str]], encode: EncodeTexts) -> None:
+    def __init__(self, texts: Sequence[Sequence[str]], read: ReadTexts) -> None:
         """texts: what asks for each video, at least one each."""
         flat = [text for own in texts for text in own]
         distinct = list(dict.fromkeys(flat))
         numbers = {text: number for number, text in enumerate(distinct)}
-        self.vectors = torch.from_numpy(encode(distinct))  # [U, D]
+        self.inputs = torch.from_numpy(read(distinct))  # [U, D] or [U, L]
         self.ids = np.array([numbers[text] for text in flat], dtype=np.int64)  # [C]
         self.counts = np.array([len(own) for own in texts], dtype=np.int64)  # [V]
         self.starts = np.cumsum(self.counts) - self.counts  # [V]
@@ -70,29 +75,59 @@ class TextTable:
         return self.starts[videos] + generator.integers(self.counts[videos])
 
     def gather(self, rows: Indices) -> Tensor:
-        """Caption rows [B] -> vectors [B, D]."""
-        return self.vectors[self.ids[rows]]
+        """Caption rows [B] -> vectors [B, D] or tokens [B, L]."""
+        return self.inputs[self.ids[rows]]
 
 
 class PairTable:
-    """One split: features of its videos where they lie, and the vectors of their texts."""
+    """One split: its videos as features or pictures, or as both, and their texts.
+
+    Attributes:
+        names: ids of the videos.
+        texts: what asks for them.
+        features: of the videos, where they lie; None where frames are pictures.
+        pictures: of the videos; None where nothing looks at any.
+    """
 
     def __init__(
         self,
         examples: Sequence[Example],
-        stores: Sequence[FeatureStore],
         mode: CaptionMode,
-        encode: EncodeTexts,
+        read: ReadTexts,
+        stores: Sequence[FeatureStore] = (),
+        pictures: "PictureTable | None" = None,
     ) -> None:
         self.names = [one.record.id for one in examples]
-        self.features = FeatureTable(stores, self.names)
-        self.texts = TextTable([join_captions(one.texts, mode) for one in examples], encode)
+        self.features = FeatureTable(stores, self.names) if stores else None
+        self.pictures = pictures
+        self.texts = TextTable([join_captions(one.texts, mode) for one in examples], read)
 
     def __len__(self) -> int:
         """Number of videos."""
         return len(self.names)
 
-    def frames(self, videos: Indices, num_frames: int) -> tuple[Tensor, Tensor]:
-        """Videos [B] -> candidate frames [B, N, D] and mask [B, N]."""
-        features, _, mask = self.features.gather(videos)
-        return candidate_frames(features, mask, num_frames)
+    def expect(self, videos: Indices) -> None:
+        """Say which videos come next, so that their pictures are made meanwhile."""
+        if self.pictures is not None:
+            self.pictures.expect(videos)
+
+    def inputs(self, videos: Indices, num_frames: int) -> dict[str, Tensor]:
+        """Videos [B] -> `mask` [B, N], `frames` of features [B, N, D], and pictures by their kind.
+
+        Raises:
+            FeatureError: a store has other frames of a video than its pictures are of.
+        """
+        pictures, mask = ({}, None) if self.pictures is None else self.pictures.gather(videos)
+        found: dict[str, Tensor] = {**pictures}
+        if self.features is not None:
+            features, _, real = self.features.gather(videos)
+            found["frames"], own = candidate_frames(features, real, num_frames)
+            if mask is not None and not torch.equal(own, mask):
+                row = int((own != mask).any(dim=1).nonzero()[0])
+                raise FeatureError(
+                    f"{self.names[int(videos[row])]}: {int(own[row].sum())} candidate frames in "
+                    f"the feature store, {int(mask[row].sum())} pictures"
+                )
+            mask = own
+        assert mask is not None
+        return {**found, "mask": mask}

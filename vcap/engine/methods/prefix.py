@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vcap.engine.domain import Domain, fit_domain, save_domain
 from vcap.engine.fingerprint import refuse_other_encoder
+from vcap.engine.methods import always
 from vcap.engine.methods.adapters import (
     LoraOptions,
     add_adapters,
@@ -138,7 +139,7 @@ class PrefixMethod:
     """Caption loss of a prefix captioner on stored features."""
 
     name = "prefix"
-    reads_features = True
+    reads_features = staticmethod(always)
 
     def __init__(self, config: TrainConfig, data: Splits, run: Run) -> None:
         self.config, self.run = config, run

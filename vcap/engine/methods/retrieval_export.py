@@ -34,6 +34,7 @@ from vcap.engine.encoders import load_encoder
 from vcap.engine.methods.export import all_tensors, bundled_encoder, write_config, write_weights
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.weights import own_encoder_folder
+from vcap.errors import ConfigError
 from vcap.models.retrieval import RetrievalModel
 
 if TYPE_CHECKING:
@@ -130,20 +131,38 @@ def write_trained_encoder(folder: Path, name: str, trained: Mapping[str, Tensor]
     return {**written.fingerprint, "name": folder.name}
 
 
-def _write_open_clip(folder: Path, name: str, preprocess: "Preprocess", quick_gelu: bool) -> None:
-    """The config of an open_clip folder, and the tokenizer of one that brings its own."""
+def refuse_other_kinds(name: str) -> None:
+    """Refuse an encoder that could not be written again once it is trained.
+
+    Raises:
+        ConfigError: it is neither a folder nor one of open_clip's.
+    """
+    if own_encoder_folder(name) is None and not _open_clip_config(name):
+        raise ConfigError(
+            f"encoder: {name} cannot be trained along; want the name or the folder of an encoder"
+        )
+
+
+def _open_clip_config(name: str) -> dict[str, Any]:
+    """open_clip's sizes of an encoder of this name; empty where it has none."""
     import open_clip
 
     where = Path(name).expanduser()
     if where.is_dir():
-        shutil.copytree(where, folder, ignore=OWN_FILES, dirs_exist_ok=True)
         known = f"local-dir:{where.absolute()}"
     elif name.startswith("hf:"):
         known = f"hf-hub:{name.removeprefix('hf:')}"
     else:
         known = name.partition(":")[0]
-    sizes = {**(open_clip.get_model_config(known) or {}), "quick_gelu": quick_gelu}
-    told = asdict(preprocess)
-    told["size"] = [preprocess.size, preprocess.size]
+    return dict(open_clip.get_model_config(known) or {})
+
+
+def _write_open_clip(folder: Path, name: str, preprocess: "Preprocess", quick_gelu: bool) -> None:
+    """The config of an open_clip folder, and the tokenizer of one that brings its own."""
+    where = Path(name).expanduser()
+    if where.is_dir():
+        shutil.copytree(where, folder, ignore=OWN_FILES, dirs_exist_ok=True)
+    sizes = {**_open_clip_config(name), "quick_gelu": quick_gelu}
+    told = {**asdict(preprocess), "size": [preprocess.size, preprocess.size]}
     content = {"model_cfg": sizes, "preprocess_cfg": told}
     (folder / "open_clip_config.json").write_text(json.dumps(content, indent=2), encoding="utf-8")

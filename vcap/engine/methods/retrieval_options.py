@@ -150,3 +150,19 @@ def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, 
         ),
         ("features", config.features != "embedding", "retrieval wants embedding"),
     ]
+
+
+def departures(options: RetrievalOptions, sizes: RetrievalConfig) -> list[str]:
+    """What a model card says of how a training differs from the published one."""
+    policy = options.policy
+    still = policy is not None and policy.uses_cnn and policy.freeze_cnn
+    told = {
+        "the policy reads the encoder's features": policy and policy.encoder == "features",
+        "the policy's CNN keeps its statistics": still and policy and not policy.batch_statistics,
+        "the encoder stays as it is": options.towers == "none",
+        "the image tower stays as it is": options.towers == "text",
+        "texts that read the same count for each other's videos": options.positives == "same",
+        "norms, positions and the scale do not decay": not options.decay_all,
+        "kept frames are in the order of time": sizes.in_time_order,
+    }
+    return [sentence for sentence, is_so in told.items() if is_so]

@@ -165,7 +165,7 @@ def test_settings_that_make_no_model_are_refused_by_name(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="num_kept"):
         method(tmp_path, model={"num_kept": NUM_FRAMES + 1})
     with pytest.raises(ConfigError, match=r"policy.encoder"):
-        method(tmp_path, options={"policy": {"encoder": "raw"}})
+        method(tmp_path, options={"policy": {"encoder": "vgg"}})
     with pytest.raises(ConfigError, match="reuse_scores"):
         method(tmp_path, model={"reuse_scores": True}, options={"policy": None})
     with pytest.raises(ConfigError, match="warmup_epochs"):
