@@ -115,6 +115,41 @@ def test_an_exact_search_in_blocks_finds_what_a_sort_finds(monkeypatch: pytest.M
         assert len(set(places.tolist())) == 20
 
 
+@pytest.mark.parametrize("k", [1, 10, 300, 2999, 3000, 4000])
+@pytest.mark.parametrize("num_queries", [1, 3, 20])
+def test_the_best_of_many_scores_are_those_a_stable_sort_puts_first(
+    num_queries: int, k: int
+) -> None:
+    """Few values, so that many are equal; in both layouts."""
+    rng = np.random.default_rng(k)
+    for values in (50, 10**6):
+        scores = rng.integers(0, values, (num_queries, 3000)).astype(np.float32)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        for given in (scores, np.asfortranarray(scores)):
+            found, places = best(given, k)
+            np.testing.assert_array_equal(places, order)
+            np.testing.assert_array_equal(found, np.take_along_axis(scores, order, axis=1))
+
+
+def test_the_best_of_equal_scores_are_the_first() -> None:
+    assert best(np.zeros((2, 5000), np.float32), 3)[1].tolist() == [[0, 1, 2]] * 2
+
+
+def test_no_hits_are_wanted_and_none_are_found() -> None:
+    assert best(np.ones((2, 5000), np.float32), 0)[1].shape == (2, 0)
+
+
+@pytest.mark.parametrize("count", [100, 3000])
+def test_a_query_alone_finds_what_it_finds_among_others(count: int) -> None:
+    rng = np.random.default_rng(0)
+    vectors, queries = (unit(rng.standard_normal((size, 16))) for size in (count, 9))
+    scores, rows = exact_search(vectors, queries, 10)
+    for query, own_scores, own_rows in zip(queries, scores, rows, strict=True):
+        alone, found = exact_search(vectors, query[None], 10)
+        np.testing.assert_array_equal(found[0], own_rows)
+        np.testing.assert_allclose(alone[0], own_scores, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["vectors.npy", "parts.npy", "ids.jsonl", "index.faiss"])
 def test_a_file_that_was_cut_short_is_named(tmp_path: Path, name: str) -> None:
     folder = make_index(tmp_path).folder

@@ -42,11 +42,11 @@ def test_auto_goes_by_count_memory_and_recall(
 @pytest.mark.parametrize(
     ("count", "width", "factory"),
     [
-        (1_000_000, 512, "IVF1024,PQ64"),
-        (100_000, 512, "IVF256,PQ64"),
-        (300, 16, "IVF7,PQ2"),
-        (300, 7, "IVF7,PQ1"),
-        (1000, 100, "IVF25,PQ10"),
+        (1_000_000, 512, "IVF4096,PQ128x4fsr"),
+        (100_000, 512, "IVF1024,PQ128x4fsr"),
+        (300, 16, "IVF7,PQ4x4fsr"),
+        (300, 7, "IVF7,PQ1x4fsr"),
+        (1000, 100, "IVF25,PQ25x4fsr"),
     ],
 )
 def test_lists_and_codes_fit_count_and_width(count: int, width: int, factory: str) -> None:
@@ -74,7 +74,7 @@ def test_a_tuned_index_has_the_recall_that_was_wanted(vectors: np.ndarray, kind:
 
 
 def test_scores_of_an_approximate_search_are_exact(vectors: np.ndarray) -> None:
-    index = kinds.build("IVF32,PQ4", vectors)
+    index = kinds.build("IVF32,PQ8x4fsr", vectors)
     found = kinds.Approximate(index, np.arange(COUNT), {"nprobe": 8, "rerank": 100})
     scores, rows = found.search(vectors, vectors[:5], 10)
     for own, places, query in zip(scores, rows, vectors, strict=False):
@@ -83,13 +83,38 @@ def test_scores_of_an_approximate_search_are_exact(vectors: np.ndarray) -> None:
 
 
 def test_the_cheapest_sufficient_way_is_taken(vectors: np.ndarray) -> None:
-    index = kinds.build("IVF32,PQ4", vectors)
+    index = kinds.build("IVF32,PQ8x4fsr", vectors)
     sample = kinds.draw_sample(vectors)
     weak, weak_recall = kinds.tune(index, vectors, sample, 0.3)
     strong, strong_recall = kinds.tune(index, vectors, sample, 1.1)
     ways = kinds.ways(index, COUNT)
     assert ways.index(weak) < ways.index(strong) == len(ways) - 1
     assert 0.3 <= weak_recall <= strong_recall <= 1
+
+
+def test_a_recall_that_is_reached_by_chance_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the sample finds all, half finds little: more luck would lift the mean above."""
+    ways = [{"nprobe": 1, "rerank": 11}, {"nprobe": 2, "rerank": 11}]
+    monkeypatch.setattr(kinds, "ways", lambda index, count: ways)
+    vectors = unit(np.random.default_rng(0).standard_normal((40, 8)))
+    sample = kinds.draw_sample(vectors)
+    right = np.column_stack([sample.rows, sample.nearest])
+    half = np.where(np.arange(40)[:, None] % 2, right, NOWHERE)
+
+    class Index:
+        ntotal, nprobe = 40, 0
+
+        def search(self, queries: np.ndarray, k: int) -> tuple[None, np.ndarray]:
+            return None, half if self.nprobe == 1 else right
+
+    assert kinds.tune(Index(), vectors, sample, 0.4) == (ways[0], 0.5)
+    assert kinds.tune(Index(), vectors, sample, 0.5) == (ways[1], 1.0)
+
+
+def test_an_index_of_the_eight_bit_codes_of_before_is_still_tuned(vectors: np.ndarray) -> None:
+    index = kinds.build("IVF32,PQ4", vectors)
+    settings, recall = kinds.tune(index, vectors, kinds.draw_sample(vectors), 0.9)
+    assert set(settings) == {"nprobe", "rerank"} and recall >= 0.9
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
@@ -145,13 +170,13 @@ def test_a_sample_is_the_same_every_time() -> None:
     assert kinds.sample_rows(5, 10).tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("factory", ["IVF32,PQ4", "HNSW32,Flat"])
+@pytest.mark.parametrize("factory", ["IVF32,PQ8x4fsr", "IVF32,PQ4", "HNSW32,Flat"])
 def test_a_written_index_is_searched_where_it_lies(
     vectors: np.ndarray, tmp_path: Path, factory: str
 ) -> None:
     index = kinds.build(factory, vectors)
     kinds.write_faiss(tmp_path / "index.faiss", index)
     mapped = kinds.read_faiss(tmp_path / "index.faiss")
-    assert isinstance(mapped, faiss.IndexIVFPQ | faiss.IndexHNSW)
+    assert isinstance(mapped, faiss.IndexIVFPQFastScan | faiss.IndexIVFPQ | faiss.IndexHNSW)
     own = index.search(vectors[:9], 5)[1]
     np.testing.assert_array_equal(mapped.search(vectors[:9], 5)[1], own)
