@@ -1,182 +1,135 @@
-"""A trained retrieval model by its folder: vectors of videos and of texts that can be compared.
+"""A trained retrieval model by its name: loads what `Retriever` makes vectors with.
 
-A model folder holds `config.json` (`RetrievalConfig`, `PolicyConfig`, the encoder's name and
-fingerprint, the sampler) and `model.safetensors`. Shapes: V videos, T frames, Q texts, D width.
+The name is that of a folder that `vcap train retrieval` made (`engine.methods.retrieval_export`
+says what is in it), or of the original's `trained_model.pth`.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from vcap.engine.encoders import ClipEncoder, load_encoder
-from vcap.engine.fingerprint import refuse_other_encoder
-from vcap.engine.methods.pairs import candidate_frames
-from vcap.engine.number_types import recorded_dtype
+from vcap.engine.encoders import GPU_BATCH, LARGE_BATCH, ClipEncoder, load_encoder, torch_dtype
+from vcap.engine.original_retrieval import is_original_retrieval, read_original_retrieval
+from vcap.engine.retrieval_vectors import Company, Retriever, refuse_changed
 from vcap.engine.run import choose_device
 from vcap.engine.settings import fill
 from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
-from vcap.errors import CheckpointError, ConfigError, FeatureError, UsageError
+from vcap.errors import CheckpointError, ConfigError, UsageError
 from vcap.models.policy import Policy, PolicyConfig
 from vcap.models.retrieval import RetrievalConfig, RetrievalModel
 
-if TYPE_CHECKING:
-    from vcap.features.store import FeatureStore
-
-__all__ = ["Retriever", "load_retriever"]
-
-BLOCK = 64  # videos that are worked on at once
-Vectors = npt.NDArray[np.float32]
+__all__ = ["Retriever", "build_policy", "load_retriever"]
 
 
-class Retriever:
-    """Makes the vectors that a trained retrieval model compares.
-
-    Attributes:
-        name: as it was asked for.
-        encoder_fingerprint: of the encoder that it was trained with.
-        sampler: which frames of a video it was trained on.
-        width: D of what goes in and comes out.
-    """
-
-    def __init__(
-        self, name: str, folder: Path, model: RetrievalModel, config: Mapping[str, Any]
-    ) -> None:
-        self.name = name
-        self.model = model.eval().requires_grad_(False)
-        self.encoder_fingerprint: dict[str, Any] = dict(config["encoder"]["fingerprint"])
-        self.sampler = str(config["sampler"])
-        self.width = model.config.feature_width
-        self._folder, self._encoder_name = folder, str(config["encoder"]["name"])
-
-    @cached_property
-    def encoder(self) -> ClipEncoder:
-        """The encoder it was trained with; loaded when texts are first read.
-
-        Raises:
-            CheckpointError: what is found under its name is another one.
-        """
-        bundled = self._folder / self._encoder_name
-        name = str(bundled) if bundled.is_dir() else self._encoder_name
-        device = self.model.logit_scale.device
-        recorded = self.encoder_fingerprint
-        encoder = load_encoder(name, device=device, dtype=recorded_dtype(recorded, device))
-        try:
-            refuse_other_encoder(encoder.fingerprint, recorded, name, f"{self.name} wants")
-        except FeatureError as error:
-            raise CheckpointError(str(error)) from error
-        return encoder
-
-    def check(self, store: "FeatureStore") -> None:
-        """Refuse features of another encoder than the one it was trained with.
-
-        Raises:
-            FeatureError: both are named.
-        """
-        made_by = store.fingerprint.get("encoder") or {}
-        refuse_other_encoder(made_by, self.encoder_fingerprint, store.folder, f"{self.name} wants")
-
-    def video_vectors(self, videos: Sequence[npt.NDArray[np.floating]]) -> Vectors:
-        """Features [T, D] of each video -> one unit vector each [V, D].
-
-        Of a video with more frames than the model has places for, evenly spread ones are taken.
-
-        Raises:
-            FeatureError: features of another width, of no frame, or not finite.
-        """
-        for number, one in enumerate(videos):
-            self._check_one(number, one)
-        found = [np.zeros((0, self.width), np.float32)]
-        for start in range(0, len(videos), BLOCK):
-            frames, mask = self._padded(videos[start : start + BLOCK])
-            with torch.inference_mode():
-                found.append(self.model.video_vector(frames, mask).float().cpu().numpy())
-        return np.concatenate(found)
-
-    def kept_frames(self, features: npt.NDArray[np.floating]) -> list[int]:
-        """Which frames of one video [T, D] make its vector, as numbers of its rows, in order."""
-        self._check_one(0, features)
-        frames, mask = self._padded([features])
-        count = torch.arange(len(features))[None, :, None]  # [1, T, 1]
-        real = torch.ones(1, len(features), dtype=torch.bool)  # [1, T]
-        rows, _ = candidate_frames(count, real, self.model.config.num_frames)  # [1, N, 1]
-        with torch.inference_mode():
-            _, chosen, _ = self.model.keep(frames, mask)
-        kept = chosen.indices[chosen.mask].cpu()  # [K]
-        numbers: list[int] = rows[0, :, 0][kept].sort().values.tolist()
-        return numbers
-
-    def text_vectors(self, texts: Sequence[str]) -> Vectors:
-        """Sentences -> unit vectors [Q, D]."""
-        return self.embedded_texts(self.encoder.encode_text(texts))
-
-    def embedded_texts(self, embeddings: npt.NDArray[np.floating]) -> Vectors:
-        """What the encoder says of texts [Q, D] -> unit vectors [Q, D]."""
-        device = self.model.logit_scale.device
-        given = torch.from_numpy(np.ascontiguousarray(embeddings, dtype=np.float32)).to(device)
-        with torch.inference_mode():
-            found: Vectors = self.model.text_vector(given).float().cpu().numpy()
-        return found
-
-    def _check_one(self, number: int, features: npt.NDArray[np.floating]) -> None:
-        if features.ndim != 2 or features.shape[1] != self.width:
-            raise FeatureError(
-                f"video {number}: {self.name} wants features [T, {self.width}], "
-                f"got {[*features.shape]}"
-            )
-        if not len(features) or not np.isfinite(features).all():
-            raise FeatureError(f"video {number}: features of no frame, or not finite")
-
-    def _padded(
-        self, videos: Sequence[npt.NDArray[np.floating]]
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Candidate frames [B, N, D] and mask [B, N] of videos of any length."""
-        longest = max(len(one) for one in videos)
-        frames = np.zeros((len(videos), longest, self.width), np.float32)  # [B, T, D]
-        mask = np.zeros((len(videos), longest), np.bool_)  # [B, T]
-        for row, one in enumerate(videos):
-            frames[row, : len(one)] = one
-            mask[row, : len(one)] = True
-        device = self.model.logit_scale.device
-        return candidate_frames(
-            torch.from_numpy(frames).to(device),
-            torch.from_numpy(mask).to(device),
-            self.model.config.num_frames,
-        )
-
-
-def load_retriever(name: str, *, device: str = "auto") -> Retriever:
+def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> Retriever:
     """Load a retrieval model.
 
     Args:
-        name: a model folder, or that of the run that made it.
+        name: a model folder, that of the run that made it, or the original's `trained_model.pth`.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        dtype: that its encoder of frames computes in; `auto` for the one it was trained with.
 
     Raises:
-        CheckpointError: the folder is absent, damaged, or of another kind.
+        CheckpointError: it is absent, damaged, or of another kind.
         UsageError: with this model a video has no vector of its own.
     """
-    path = Path(name).expanduser()
+    path, place = Path(name).expanduser(), choose_device(device)
+    if is_original_retrieval(name):
+        return _original(name, path, place, dtype)
     if not path.is_dir():
         raise CheckpointError(f"no such model folder: {name}", hint="vcap train retrieval -o RUN")
     folder = model_folder(path)
     config = read_config(folder, "retrieval")
     try:
+        company = _company(folder, config)
         sizes = fill(RetrievalConfig, config["model"], "model")
-        policy = config["policy"] and Policy(fill(PolicyConfig, config["policy"], "policy"))
-        model = RetrievalModel(sizes, policy)
-        if sizes.is_query_dependent:
-            raise UsageError(
-                f"{name} weighs frames by what is asked (qscore): a video has no vector of its own",
-                hint="vcap train retrieval --set model.frame_aggregation=mlp",
-            )
-        made = Retriever(name, folder, model.to(choose_device(device)), config)
+        told = config["policy"]
+        policy = told and build_policy(fill(PolicyConfig, told, "policy"))
+        _refuse_query_dependent(name, sizes)
+        words = _word_reader(name, sizes, company, place)
+        model = RetrievalModel(sizes, policy, words.towers if words else None)
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
-    weights = read_weights(folder / "model.safetensors")
-    load_weights(model, weights, folder / "model.safetensors")
-    return made
+    where = folder / "model.safetensors"
+    load_weights(model, _with_scale(model, read_weights(where)), where)
+    loaded = {company.text_encoder[0]: words} if words and dtype in ("auto", "fp32") else {}
+    return Retriever(name, model.to(place), company, dtype, loaded)
+
+
+def build_policy(config: PolicyConfig) -> Policy:
+    """A policy of these sizes with random weights, its CNN included."""
+    if not config.uses_cnn:
+        return Policy(config)
+    from vcap.models.mobilenet import build_mobilenet
+
+    encoder: Any = config.encoder
+    return Policy(config, build_mobilenet(encoder))
+
+
+def _company(folder: Path, config: Mapping[str, Any]) -> Company:
+    """What `config.json` says of encoders and inputs."""
+    frames, texts = config["encoder"], config.get("text_encoder") or config["encoder"]
+    most = config.get("max_tokens")
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise ValueError(f"max_tokens: want a number above 0, got {most!r}")
+    return Company(
+        _named(folder, frames),
+        _named(folder, texts),
+        str(config["sampler"]),
+        most,
+        config.get("pixels") == "exact",
+    )
+
+
+def _named(folder: Path, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """An encoder's name, a path where it is bundled, and its fingerprint."""
+    name = str(told["name"])
+    bundled = folder / name
+    return str(bundled) if bundled.is_dir() else name, dict(told["fingerprint"])
+
+
+def _word_reader(
+    name: str, sizes: RetrievalConfig, company: Company, place: torch.device
+) -> ClipEncoder | None:
+    """What reads texts, in float32, where their words are wanted; None where they are not."""
+    if sizes.word_aggregation == "none":
+        return None
+    encoder = load_encoder(company.text_encoder[0], device=place, dtype="fp32")
+    refuse_changed(encoder, company.text_encoder[1], name)
+    return encoder
+
+
+def _with_scale(
+    model: RetrievalModel, weights: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The weights under the names that they have here; those of towers lie in their own folder."""
+    found = dict(weights)
+    known = [found.pop(key) for key in ("own_scale", "clip.logit_scale") if key in found]
+    key = "own_scale" if model.clip is None else "clip.logit_scale"
+    towers = {k: v for k, v in model.state_dict().items() if k.startswith("clip.") and k != key}
+    return {**towers, **found, **({key: known[0]} if known else {})}
+
+
+def _original(name: str, path: Path, place: torch.device, dtype: str) -> Retriever:
+    """The model in the original's file, with its CLIP as the encoder."""
+    held = read_original_retrieval(path)
+    _refuse_query_dependent(name, held.model.config)
+    model, number = held.model.to(place), torch_dtype(None if dtype == "auto" else dtype, place)
+    towers = model.clip if number == torch.float32 else deepcopy(model.clip)
+    batch = GPU_BATCH if place.type == "cuda" else LARGE_BATCH
+    made: dict[str, Any] = {"device": place, "dtype": number, "batch_size": batch}
+    encoder = ClipEncoder(str(path), towers, held.preprocess, held.tokenize, **made)
+    both = (encoder.name, encoder.fingerprint)
+    company = Company(both, both, held.sampler, held.max_tokens, exact=True)
+    return Retriever(name, model, company, dtype, {encoder.name: encoder})
+
+
+def _refuse_query_dependent(name: str, sizes: RetrievalConfig) -> None:
+    if sizes.is_query_dependent:
+        raise UsageError(
+            f"{name} weighs frames by what is asked (qscore): a video has no vector of its own",
+            hint="vcap train retrieval --set model.frame_aggregation=mlp",
+        )
