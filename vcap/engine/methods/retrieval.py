@@ -10,7 +10,6 @@ H W pixels, D feature width.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -307,9 +306,18 @@ class RetrievalMethod:
 
     def export(self, folder: Path, scores: dict[str, float]) -> None:
         """Write weights, sizes, encoders and the card."""
-        told = self._encoder.fingerprint
-        made = Made(self.retrieval, self.options.towers, told, self.sampler)
-        write_model(folder, replace(made, max_tokens=self.options.max_tokens), self.config)
+        exact = self.options.exact_pixels
+        if self.stores:
+            exact = self.stores[0].fingerprint.get("pixels") == "exact"
+        made = Made(
+            self.retrieval,
+            self.options.towers,
+            self._encoder.fingerprint,
+            self.sampler,
+            self.options.max_tokens,
+            exact,
+        )
+        write_model(folder, made, self.config)
         card = {
             "title": "A retrieval model",
             "knows": "videos and words like those of its training data, nothing else",

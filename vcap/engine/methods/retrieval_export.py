@@ -13,6 +13,7 @@ config.json
     max_tokens        texts are cut to so many tokens (`models.words.cut_tokens`); null: they are
                       read over the whole context
     sampler           which frames of a video; of these model.num_frames are candidates
+    pixels            exact: frames were resized as published numbers were made; absent: fast
 model.safetensors     matcher.*, policy.* (its CNN too), and own_scale [] or clip.logit_scale []
 
 The model holds towers (`clip.logit_scale`) where they were trained or words are aggregated: texts
@@ -57,6 +58,7 @@ class Made:
         encoder: fingerprint of what made the features, or of what both towers started from.
         sampler: which frames of a video.
         max_tokens: texts were cut to; None for the tower's context.
+        exact: frames were resized as published numbers were made.
     """
 
     model: RetrievalModel
@@ -64,6 +66,7 @@ class Made:
     encoder: Mapping[str, Any]
     sampler: str
     max_tokens: int | None = None
+    exact: bool = False
 
 
 def write_model(folder: Path, made: Made, config: TrainConfig) -> None:
@@ -85,6 +88,7 @@ def write_model(folder: Path, made: Made, config: TrainConfig) -> None:
             **_encoders(folder, made, towers),
             "max_tokens": made.max_tokens,
             "sampler": made.sampler,
+            **({"pixels": "exact"} if made.exact else {}),
         },
     )
 

@@ -35,6 +35,7 @@ class RetrievalOptions:
         max_tokens: texts are cut to so many tokens for a tower that trains or gives words; null:
             to what it can read.
         num_used: so many of the sampled frames are candidates; 0: all.
+        exact_pixels: pictures for towers are resized as published numbers were made; slower.
         captions: `concat` joins a video's captions to one text, `indep-one` draws one of them,
             `indep-all` makes a pair of each.
         positives: what is right for a text beside its own video: nothing (`pair`, as published), or
@@ -55,6 +56,7 @@ class RetrievalOptions:
     tower_rate: Amount = 0.01
     max_tokens: Annotated[int, Field(ge=2)] | None = None
     num_used: Whole = 0
+    exact_pixels: bool = False
     captions: CaptionMode = "indep-one"
     positives: Literal["same", "pair"] = "same"
     start_temperature: Amount = 5.0
@@ -147,6 +149,11 @@ def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, 
             "data.features",
             both and bool(config.data.features),
             "with options.towers both, frames are pictures, and stored features serve for nothing",
+        ),
+        (
+            "options.exact_pixels",
+            options.exact_pixels and not both,
+            "wants options.towers both; stored features are as `vcap encode --exact-pixels` says",
         ),
         ("features", config.features != "embedding", "retrieval wants embedding"),
     ]

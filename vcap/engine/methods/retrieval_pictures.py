@@ -5,6 +5,7 @@ Shapes: B videos, N candidate frames, H W pixels.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -54,7 +55,7 @@ def picture_kinds(options: RetrievalOptions, preprocess: Preprocess) -> dict[str
 
     kinds: dict[str, Any] = {}
     if options.towers == "both":
-        kinds[TOWERS] = preprocess.frame_size
+        kinds[TOWERS] = replace(preprocess.frame_size, exact=options.exact_pixels)
     if options.policy is not None and options.reads_pictures:
         kinds[POLICY] = MOBILENET if options.policy.uses_cnn else raw(options.policy.raw_side)
     return kinds
