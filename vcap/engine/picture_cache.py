@@ -71,6 +71,9 @@ class PictureCache:
     def expect(self, videos: Sequence[int]) -> None:
         """All is there already."""
 
+    def close(self) -> None:
+        """Nothing is at work."""
+
     def get(self, videos: Sequence[int]) -> list[Decoded]:
         """Pictures of each video, not copied."""
         return [

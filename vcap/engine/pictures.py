@@ -104,6 +104,10 @@ class _Source(Protocol):
         """Pictures of each kind [T, H, W, C] for each video."""
         ...
 
+    def close(self) -> None:
+        """Let go of threads."""
+        ...
+
 
 class PictureTable:
     """Pictures of the candidate frames of many videos.
@@ -147,22 +151,12 @@ class PictureTable:
         self.shapes = {name: _fixed(name, look) for name, look in looks.items()}
         videos, video_of = _distinct(examples)
         decoding = Decoding(sampler, num_frames, looks)
-        decoder = _Decoder(videos, decoding, run)
-        if cache is None:
-            self._source: _Source = _Live(decoder)
-            failures: Failures = _probed(decoder)
-            _tell_size(videos, num_frames, self.shapes, run)
-        else:
-            held = open_cache(
-                Path(cache), decoder.key(), self.shapes, len(videos), decoder.decode_all, run
-            )
-            self._source, failures = held, held.failures
+        self._source, failures = _opened(_Decoder(videos, decoding, run), self.shapes, cache)
         _tell_left_out(videos, failures, run)
         kept = [row for row, video in enumerate(video_of) if video not in failures]
         self.kept = np.array(kept, dtype=np.int64)
         self.examples = [examples[row] for row in kept]
         self._videos = np.array(video_of, dtype=np.int64)[self.kept]  # [V]
-        self._threads = decoder.threads
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -177,8 +171,8 @@ class PictureTable:
         self.close()
 
     def close(self) -> None:
-        """End the threads; nothing more can be gathered that is not held."""
-        self._threads.close()
+        """End the threads; nothing more can be gathered."""
+        self._source.close()
 
     def expect(self, rows: Indices) -> None:
         """Decode in the background what will be gathered next; what was expected is forgotten."""
@@ -271,6 +265,24 @@ class _Decoder:
                 yield found
 
 
+def _opened(
+    decoder: _Decoder, shapes: Mapping[str, Shape], cache: str | None
+) -> tuple[_Source, Failures]:
+    """Where pictures come from, and why some videos have none."""
+    try:
+        if cache is None:
+            failures = _probed(decoder)
+            _tell_size(decoder, shapes)
+            return _Live(decoder), failures
+        key, count = decoder.key(), len(decoder.videos)
+        held = open_cache(Path(cache), key, shapes, count, decoder.decode_all, decoder.run)
+    except BaseException:
+        decoder.threads.close()
+        raise
+    decoder.threads.close()  # nothing is left to decode
+    return held, held.failures
+
+
 def _probed(decoder: _Decoder) -> Failures:
     """Why videos give no pictures.
 
@@ -306,6 +318,10 @@ class _Live:
         found = {video: self._taken(video) for video in dict.fromkeys(videos)}
         return [found[video] for video in videos]
 
+    def close(self) -> None:
+        """End the threads."""
+        self._decoder.threads.close()
+
     def _begin(self, videos: Sequence[int]) -> None:
         for video in videos:
             if video not in self._pending and video not in self._held:
@@ -328,13 +344,12 @@ class _Live:
         return outcome.pictures
 
 
-def _tell_size(
-    videos: Sequence[Example], num_frames: int, shapes: Mapping[str, Shape], run: Run
-) -> None:
+def _tell_size(decoder: _Decoder, shapes: Mapping[str, Shape]) -> None:
     """Say so where pictures will be decoded more than once."""
-    size = len(videos) * num_frames * sum(math.prod(shape) for shape in shapes.values())
+    num_frames = len(decoder.videos) * decoder.decoding.num_frames
+    size = num_frames * sum(math.prod(shape) for shape in shapes.values())
     if size > KEEP_BYTES:
-        run.reporter.info(
+        decoder.run.reporter.info(
             f"{size / 2**30:.1f} GiB of pictures do not stay in memory: most are decoded anew in "
             "each epoch; a folder as data.cache keeps them on disk"
         )
