@@ -31,16 +31,18 @@ def start_small(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def masked_softmax(logits: Tensor, mask: Tensor | None, temperature: float = 1.0) -> Tensor:
-    """logits [..., N], mask [..., N] -> weights [..., N], zero where not real.
+def masked_softmax(
+    logits: Tensor, mask: Tensor | None, temperature: float = 1.0, dim: int = -1
+) -> Tensor:
+    """logits [..., N], mask [..., N] -> weights [..., N], zero where not real; N may be elsewhere.
 
     They sum to one, or to zero where nothing is real at all.
     """
     logits = logits / temperature  # [..., N]
     if mask is None:
-        return logits.softmax(dim=-1)  # [..., N]
+        return logits.softmax(dim=dim)  # [..., N]
     lowest = torch.finfo(logits.dtype).min
-    weights = logits.masked_fill(~mask, lowest).softmax(dim=-1)  # [..., N]
+    weights = logits.masked_fill(~mask, lowest).softmax(dim=dim)  # [..., N]
     return weights * mask  # [..., N]
 
 
@@ -231,14 +233,22 @@ def query_cosines(
     """
     texts = normalize(texts, dim=-1)  # [Q, D]
     grams = gram_matrices(frames) if grams is None else grams  # [V, K, K]
-    lengths = _root(grams.diagonal(dim1=1, dim2=2))  # [V, K]
-    products = (frames.flatten(0, 1) @ texts.T).view(*frames.shape[:2], -1)  # [V, K, Q]
-    products = products.transpose(1, 2)  # [V, Q, K]
-    cosines = products / lengths[:, None]  # [V, Q, K]
-    real = None if mask is None else mask[:, None].expand_as(cosines)  # [V, Q, K]
-    weights = masked_softmax(cosines, real, temperature)  # [V, Q, K]
-    squares = ((weights @ grams) * weights).sum(dim=-1)  # [V, Q]
-    return ((weights * products).sum(dim=-1) / _root(squares)).T  # [Q, V]
+    lengths = _root(grams.diagonal(dim1=1, dim2=2))[..., None]  # [V, K, 1]
+    products = _products(frames, texts)  # [V, K, Q]
+    real = None if mask is None else mask[..., None]  # [V, K, 1]
+    weights = masked_softmax(products / lengths, real, temperature, dim=1)  # [V, K, Q]
+    squares = (weights * (grams @ weights)).sum(dim=1)  # [V, Q]
+    return ((weights * products).sum(dim=1) / _root(squares)).T  # [Q, V]
+
+
+def _products(frames: Tensor, texts: Tensor) -> Tensor:
+    """frames [V, K, D], texts [Q, D] -> inner products [V, K, Q].
+
+    One text is multiplied video by video, which reads the frames more than twice as fast.
+    """
+    if len(texts) == 1:
+        return torch.bmm(frames, texts.T[None].expand(len(frames), -1, -1))  # [V, K, 1]
+    return (frames.flatten(0, 1) @ texts.T).view(*frames.shape[:2], -1)  # [V, K, Q]
 
 
 def _root(squares: Tensor) -> Tensor:

@@ -112,6 +112,18 @@ def test_stored_products_of_frames_give_the_same_cosines() -> None:
     torch.testing.assert_close(made, query_cosines(texts, x, None, 0.1))
 
 
+def test_a_text_alone_has_the_cosines_and_gradients_that_it_has_among_others() -> None:
+    texts, x = torch.randn(3, 16), torch.randn(5, 4, 16)
+    mask = torch.rand(5, 4) > 0.3
+    one, many = x.clone().requires_grad_(), x.clone().requires_grad_()
+    alone = torch.cat([query_cosines(text[None], one, mask, 0.2) for text in texts])
+    together = query_cosines(texts, many, mask, 0.2)
+    torch.testing.assert_close(alone, together)
+    (alone**2).sum().backward()
+    (together**2).sum().backward()
+    torch.testing.assert_close(one.grad, many.grad)
+
+
 @pytest.mark.parametrize("form", [query_cosines, query_cosines_naive])
 def test_a_video_without_frames_is_like_nothing_and_spoils_no_gradient(form: Any) -> None:
     x = frames().requires_grad_()
