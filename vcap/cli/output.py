@@ -10,6 +10,7 @@ from vcap.cli.boundary import command_line, pasteable
 
 if TYPE_CHECKING:
     from vcap.engine.items import Summary
+    from vcap.engine.schedule import TrainConfig
 
 
 def echo_json(value: Mapping[str, Any]) -> None:
@@ -27,6 +28,17 @@ def echo_plan(settings: Mapping[str, Any], as_json: bool) -> None:
         return
     for name, value in settings.items():
         typer.echo(f"{name}: {_plain(value)}")
+
+
+def echo_costs(settings: "TrainConfig", as_json: bool) -> None:
+    """What `--flops` shows: one line a kind of policy, in billions of multiply-adds."""
+    from vcap.engine.flops import cost_rows, costs_by_policy
+
+    if as_json:
+        echo_json(costs_by_policy(settings))
+        return
+    for row in cost_rows(settings):
+        typer.echo("\t".join(row))
 
 
 def conclude(summary: "Summary", what: str, quiet: bool = False, kept: bool = True) -> None:

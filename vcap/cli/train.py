@@ -1,16 +1,13 @@
 """`vcap train`: captioned videos in, a model folder out."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vcap.cli import options
 from vcap.cli.boundary import pasteable
-from vcap.cli.output import echo_json, echo_plan
+from vcap.cli.output import echo_costs, echo_json, echo_plan
 from vcap.engine import registry
-
-if TYPE_CHECKING:
-    from vcap.engine.schedule import TrainConfig
 
 EXAMPLE = """
 vcap download shapes:clips -o clips --limit 50
@@ -104,6 +101,7 @@ def command(
 
     An interrupted training goes on with --resume and ends with the same bytes as an unbroken one.
     """
+    from vcap.engine.processes import is_helper, launcher
     from vcap.engine.reporter import make_reporter
     from vcap.engine.train import describe, resolve, train_method
 
@@ -125,8 +123,10 @@ def command(
         return
     reporter = make_reporter(quiet, verbose)
     result = train_method(resolved, output, reporter=reporter, resume=resume, force=force)
+    if is_helper():  # the first of several processes tells how it went
+        raise typer.Exit(result.exit_code)
     if result.exit_code:
-        again = pasteable() if resume else pasteable("--resume")
+        again = launcher() + (pasteable() if resume else pasteable("--resume"))
         reporter.warn(f"stopped at step {result.step} of {result.total}; go on with: {again}")
         raise typer.Exit(result.exit_code)
     if as_json:
@@ -137,14 +137,3 @@ def command(
         return
     for name, value in result.scores.items():
         typer.echo(f"{name}\t{value:.4f}")
-
-
-def echo_costs(resolved: "TrainConfig", as_json: bool) -> None:
-    """What `--flops` shows: one line a kind of policy, in billions of multiply-adds."""
-    from vcap.engine.flops import cost_rows, costs_by_policy
-
-    if as_json:
-        echo_json(costs_by_policy(resolved))
-        return
-    for row in cost_rows(resolved):
-        typer.echo("\t".join(row))

@@ -77,3 +77,20 @@ def leaving_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ending_at_once(unless: bool = False) -> Iterator[None]:
+    """Let SIGTERM end the process as if nobody listened, while it waits where no request is heard.
+
+    Args:
+        unless: leave everything as it is.
+    """
+    if unless or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

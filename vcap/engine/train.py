@@ -13,6 +13,7 @@ from vcap.engine.files import has_leftovers, output_errors, settle_folder
 from vcap.engine.fingerprint import differences
 from vcap.engine.interrupt import StopRequest
 from vcap.engine.lock import PRIVATE, hold
+from vcap.engine.processes import is_helper, num_started
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run, choose_device, open_run, seed_everything
 from vcap.engine.schedule import TrainConfig
@@ -129,11 +130,6 @@ def train_method(
         return _train(settings, run)
 
 
-def is_helper() -> bool:
-    """Whether torchrun started this process beside the first one, which owns the folder."""
-    return int(os.environ.get("RANK", "0")) > 0
-
-
 def _train(settings: TrainConfig, run: Run) -> TrainResult:
     import torch
 
@@ -149,7 +145,7 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
     entry = registry.find(registry.METHODS, settings.method, "method")
     kind = registry.load(entry)
     if kind.reads_features(settings) and not settings.data.features:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if num_started() > 1:
             raise UsageError(
                 "several processes need --features", hint="vcap encode VIDEOS -o STORE"
             )

@@ -12,9 +12,10 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -44,6 +45,12 @@ from vcap.engine.files import (
 )
 from vcap.engine.methods import Method, Objective
 from vcap.engine.optimizer import make_optimizer
+from vcap.engine.processes import (
+    launcher,
+    make_accelerator,
+    refuse_other_number,
+    telling_lost_processes,
+)
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainSettings, is_due, learning_rate_scale, total_steps
@@ -107,14 +114,20 @@ class Trainer:
         self.reporter: Reporter = run.reporter
         self.folder = Path(run.folder)
         self.checkpoints = self.folder / "checkpoints"
-        self.accelerator = make_accelerator(settings, run.device)
+        self.accelerator = make_accelerator(settings, run)
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
-        self.batches_per_epoch = max(1, method.num_batches // self.world)
+        if self.world > method.num_batches:
+            raise ConfigError(
+                f"train.batch_size: the data make {method.num_batches} batches, too few for "
+                f"{self.world} processes"
+            )
+        self.batches_per_epoch = method.num_batches // self.world
         self.total = total_steps(settings, self.batches_per_epoch)
         per_epoch = max(1, self.batches_per_epoch // settings.accumulation)
         self.validate_every = settings.validate_every or per_epoch
         self.checkpoint_every = settings.checkpoint_every or self.validate_every
         self.position = Position()
+        self.committed: int | None = None  # step of the newest checkpoint
         method.model.to(self.accelerator.device)
         self.groups = method.parameter_groups()
         self.optimizer = make_optimizer(self.groups, settings)
@@ -124,21 +137,31 @@ class Trainer:
     def fit(self) -> Outcome:
         """Train to the end or to a request to stop, then export the best model."""
         ensure_folder(self.checkpoints)
-        self.accelerator.wait_for_everyone()
-        # Of several processes only the first leaves files behind.
-        folder = self.folder if self.accelerator.is_main_process else Path(mkdtemp())
-        self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
-        self.timing = MetricsLog(folder / "timing.jsonl", _size(folder / "timing.jsonl"))
-        self.timing.write({"event": "start", "step": self.position.step})
-        try:
-            with self.reporter.task("train", self.total, "steps") as task:
-                task.advance(self.position.step)
-                for _ in self._steps():
-                    task.advance(1)
+        with ExitStack() as stack:
+            stack.enter_context(telling_lost_processes(launcher() + self._again))
+            self.accelerator.wait_for_everyone()
+            self._open_logs(stack)
+            task = stack.enter_context(self.reporter.task("train", self.total, "steps"))
+            task.advance(self.position.step)
+            for _ in self._steps():
+                task.advance(1)
             return self._finish()
-        finally:
-            self.log.close()
-            self.timing.close()
+
+    @property
+    def _again(self) -> str:
+        """The command that goes on."""
+        return f"vcap train {self.method.name} -o {self.folder} --resume, with the same options"
+
+    def _open_logs(self, stack: ExitStack) -> None:
+        """Take up the logs; of several processes only the first leaves files behind."""
+        folder = self.folder
+        if not self.accelerator.is_main_process:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+        self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
+        stack.callback(self.log.close)
+        self.timing = MetricsLog(folder / "timing.jsonl", _size(folder / "timing.jsonl"))
+        stack.callback(self.timing.close)
+        self.timing.write({"event": "start", "step": self.position.step})
 
     def _steps(self) -> Iterator[int]:
         self.objective.train()
@@ -272,6 +295,7 @@ class Trainer:
             state = {
                 "position": vars(position),
                 "metrics_bytes": self.log.sync(),
+                "processes": self.world,
                 "random": random_states(),
                 "extra": self.method.extra_state(),
             }
@@ -279,6 +303,7 @@ class Trainer:
             tensors = saved_tensors(self.method.model)
             write_checkpoint(self.checkpoints, position.step, tensors, moments, state)
             self._prune()
+        self.committed = self.position.step
         self.accelerator.wait_for_everyone()
 
     def _prune(self) -> None:
@@ -292,27 +317,30 @@ class Trainer:
 
     def _resume(self) -> int:
         """Take up the newest checkpoint, if any; gives the length of its metrics.jsonl."""
-        sweep_checkpoints(self.checkpoints)
         if self.accelerator.is_main_process:
+            sweep_checkpoints(self.checkpoints)
             settle_folder(self.folder / "model")
         found = list_checkpoints(self.checkpoints)
         if not found:
             return 0
         path = found[max(found)]
         state = read_state(path)
+        refuse_other_number(state.get("processes", 1), self.world, self._again)
         self.position = Position(**state["position"])
+        self.committed = self.position.step
         load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
         load_optimizer(self.optimizer, self.names, read_tensors(path / "optimizer.safetensors"))
         self.method.load_extra_state(state["extra"])
         restore_random_states(state["random"])
-        self._prune()
+        if self.accelerator.is_main_process:  # the newest, which others may still read, stays
+            self._prune()
         self.reporter.info(f"going on from step {self.position.step} of {self.total}")
         return int(state["metrics_bytes"])
 
     def _finish(self) -> Outcome:
         position = self.position
         if position.step < self.total:
-            if position.step not in list_checkpoints(self.checkpoints):
+            if position.step != self.committed:
                 self._save()
             return Outcome(position.step, self.total, position.best_step, {}, interrupted=True)
         scores = self._export() if self.accelerator.is_main_process else {}
@@ -360,25 +388,6 @@ def round_weights(model: nn.Module) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def make_accelerator(settings: TrainSettings, device: torch.device) -> Any:
-    """Accelerate for one device, or for as many as torchrun started."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    is_alone = "LOCAL_RANK" not in os.environ
-    if is_alone:
-        AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's, in one process
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    if device.type == "cuda" and device.index is not None and is_alone:
-        torch.cuda.set_device(device)
-    return Accelerator(
-        cpu=device.type == "cpu",
-        mixed_precision="bf16" if settings.precision == "bf16" else "no",
-        gradient_accumulation_steps=settings.accumulation,
-    )
 
 
 def train(method: Method, settings: TrainSettings, run: Run) -> Outcome:
