@@ -1,6 +1,6 @@
 """Kill the filling of a picture cache at every change that it makes to the disk.
 
-Run as a program: `python -m tests.fault.picture_kills WORK`. Prints how many kills broke the work off.
+Run as a program: `python -m tests.fault.picture_kills WORK`; prints how many kills broke it off.
 """
 
 import os
