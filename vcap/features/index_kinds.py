@@ -228,6 +228,8 @@ class Approximate:
         """Rows [Q, C] that are near each query [Q, D], C at least k; NOWHERE where too few."""
         wanted = min(max(k, self._rerank) + self._gone, self._index.ntotal)
         labels: Rows = self._index.search(np.ascontiguousarray(queries), wanted)[1]  # [Q, C]
+        if self._is_dense and not self._gone:
+            return labels
         if self._is_dense:
             return np.where(labels < len(self._labels), labels, NOWHERE)  # [Q, C]
         rows = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)  # [Q, C]

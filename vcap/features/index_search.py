@@ -16,14 +16,15 @@ FEW = 4  # queries
 IN_CACHE = 2048  # vectors
 HEADS = 4  # groups of scores for each hit; their largest tell which scores are worth sorting
 LEAST_HEADS = 256
+TINY = np.finfo(np.float32).tiny  # divides what is zero
 NOWHERE = -1  # row of a hit that was not found
 
 
 def unit(vectors: npt.NDArray[Any]) -> Scores:
     """The vectors [N, D] at length 1, float32; what is zero stays zero."""
     wide = np.asarray(vectors, dtype=np.float32)  # [N, D]
-    lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))[:, None]  # [N, 1]
-    scaled: Scores = wide / np.maximum(lengths, np.finfo(np.float32).tiny)  # [N, D]
+    lengths = np.sqrt(np.vecdot(wide, wide))[:, None]  # [N, 1]
+    scaled: Scores = wide / np.maximum(lengths, TINY)  # [N, D]
     return scaled
 
 
@@ -85,9 +86,11 @@ def rerank(vectors: Scores, queries: Scores, rows: Rows, k: int) -> tuple[Scores
     k = min(k, rows.shape[1])
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)  # [Q, k]
     found = np.full((len(queries), k), NOWHERE, dtype=np.int64)  # [Q, k]
-    for place, (query, own) in enumerate(zip(queries, rows, strict=True)):
-        known = np.sort(own[own >= 0])  # in order of rows: equal scores as in an exact search
-        line, order = best((vectors[known] @ query)[None], k)
-        scores[place, : order.shape[1]] = line[0]
-        found[place, : order.shape[1]] = known[order[0]]
+    for place, query in enumerate(queries):
+        known = np.sort(rows[place])  # in order of rows: equal scores as in an exact search
+        known = known[known.searchsorted(0) :]
+        line = vectors[known] @ query
+        order = (-line).argsort(kind="stable")[:k]
+        scores[place, : len(order)] = line[order]
+        found[place, : len(order)] = known[order]
     return scores, found
