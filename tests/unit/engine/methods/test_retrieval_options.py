@@ -1,0 +1,117 @@
+"""What a training of a retrieval model may be asked for, and what is refused before any work."""
+
+from typing import Any
+
+import pytest
+
+from vcap.engine.methods.retrieval import RetrievalMethod
+from vcap.engine.methods.retrieval_options import (
+    RetrievalOptions,
+    checked_options,
+    departures,
+    with_frames,
+)
+from vcap.engine.schedule import TrainConfig
+from vcap.errors import ConfigError
+from vcap.models.policy import PolicyConfig
+from vcap.models.retrieval import RetrievalConfig
+
+CNN = {"encoder": "mobilenet_v3_large"}
+WORDS = {"word_aggregation": "mlp", "frame_aggregation": "mean"}
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("options.warmup_epochs", {"model": {"header": "transformer"}, "warmup_epochs": 2}),
+    ("options.max_tokens", {"max_tokens": 20}),
+    ("max_tokens", {"max_tokens": 1, "towers": "text"}),
+    ("options.num_used", {"model": {"num_frames": 8, "num_kept": 2}, "num_used": 9}),
+    ("options.num_used", {"model": {"num_kept": 4}, "num_used": 3}),
+    ("options.exact_pixels", {"exact_pixels": True, "towers": "text"}),
+    ("policy_weights", {"policy_weights": "imagenet"}),
+    ("policy_weights", {"policy_weights": "imagenet", "policy": None}),
+    ("policy_weights", {"policy_weights": "x.pth", "policy": {"encoder": "raw"}}),
+    ("data.features", {"data": {"features": ["store"]}, "towers": "both"}),
+    ("features: retrieval", {"features": "grid"}),
+    ("model.reuse_scores", {"model": {"reuse_scores": True}, "policy": None}),
+    ("word_aggregation", {"model": {"word_aggregation": "mlp"}}),
+    ("num_kept", {"model": {"num_kept": 0}}),
+    ("freeze_layers", {"freeze_layers": -2}),
+    ("towers", {"towers": "image"}),
+    ("tower_rate", {"tower_rate": -1.0}),
+    ("unknown setting max_words", {"max_words": 3}),
+]
+PARTS = {"model", "data", "features"}
+
+
+def config(wishes: dict[str, Any]) -> TrainConfig:
+    """A config of some options, and of other parts by their names."""
+    parts = {name: value for name, value in wishes.items() if name in PARTS}
+    options = {name: value for name, value in wishes.items() if name not in PARTS}
+    return TrainConfig.model_validate({"method": "retrieval", "options": options, **parts})
+
+
+@pytest.mark.parametrize(
+    ("key", "wishes"), WRONG, ids=[f"{n}-{k}" for n, (k, _) in enumerate(WRONG)]
+)
+def test_wishes_that_do_not_go_together_are_refused_by_a_key(
+    key: str, wishes: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+        RetrievalMethod.reads_features(config(wishes))
+
+
+@pytest.mark.parametrize(
+    ("reads", "wishes"),
+    [
+        (True, {}),
+        (True, {"towers": "text", "max_tokens": 20}),
+        (True, {"policy": CNN, "policy_weights": "imagenet"}),
+        (True, {"model": WORDS, "max_tokens": 20}),
+        (True, {"model": {"num_heads": 3, "num_kept": 200}}),
+        (False, {"towers": "both", "exact_pixels": True}),
+        (False, {"towers": "both", "policy": CNN, "freeze_layers": 11}),
+        (False, {"towers": "both", "policy": None, "model": {"num_frames": 12}, "num_used": 6}),
+    ],
+)
+def test_stored_features_are_wanted_unless_both_towers_train(
+    reads: bool, wishes: dict[str, Any]
+) -> None:
+    assert RetrievalMethod.reads_features(config(wishes)) is reads
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_used", "found"),
+    [
+        ({}, 0, (16, 8)),
+        ({"num_kept": 4}, 0, (16, 4)),
+        ({"num_frames": 6}, 0, (6, 3)),
+        ({"num_frames": 12, "num_kept": 4}, 6, (6, 4)),
+        ({}, 5, (5, 2)),
+        ({"num_frames": 1}, 0, (1, 1)),
+    ],
+)
+def test_numbers_of_frames_follow_from_the_data_where_they_are_not_asked_for(
+    asked: dict[str, Any], num_used: int, found: tuple[int, int]
+) -> None:
+    sizes = with_frames(asked, 16, RetrievalOptions(num_used=num_used))
+    assert (sizes["num_frames"], sizes["num_kept"]) == found
+
+
+def test_a_policy_looks_at_pictures_unless_it_reads_features() -> None:
+    assert not RetrievalOptions().reads_pictures
+    assert not RetrievalOptions(policy=None).reads_pictures
+    assert RetrievalOptions(policy=PolicyConfig(encoder="raw")).reads_pictures
+
+
+def test_a_card_tells_what_is_not_as_published_and_nothing_else() -> None:
+    sizes = RetrievalConfig()
+    usual = departures(checked_options(config({})), sizes)
+    assert "the policy reads the encoder's features" in usual
+    assert "the encoder stays as it is" in usual
+    published = {
+        "towers": "both",
+        "policy": {**CNN, "batch_statistics": True},
+        "decay_all": True,
+        "positives": "pair",
+    }
+    assert departures(checked_options(config(published)), sizes) == []
+    sane = departures(checked_options(config({**published, "policy": CNN})), sizes)
+    assert sane == ["the policy's CNN keeps its statistics"]
