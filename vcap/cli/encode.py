@@ -76,7 +76,9 @@ def command(
 
 
 def _tell(settings: Any, output: Path, things: Any, as_json: bool) -> None:
-    echo_plan({**settings.model_dump(), "output": output, "inputs": len(things)}, as_json)
+    from vcap.engine.selecting import shown
+
+    echo_plan({**shown(settings).model_dump(), "output": output, "inputs": len(things)}, as_json)
 
 
 def _texts(inputs: list[str]) -> tuple[Any, Any]:
@@ -136,6 +138,6 @@ def _run(
             reporter=reporter,
             on_result=echo if as_json else None,
             stop=stop,
-            **settings.model_dump(),
+            **settings.model_dump(exclude_unset=True),
             **rules,
         )

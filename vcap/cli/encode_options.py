@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 import typer
 
 ENCODERS = (
-    "tiny (the default), an open_clip name such as ViT-B-32:openai, a folder, or hf:ORG/NAME."
+    "tiny (the default), an open_clip name such as ViT-B-32:openai, a folder, or hf:ORG/NAME; "
+    "or a retrieval model (a folder, AdaCLIP's .pth): its encoder and sampler, and where its "
+    "policy looks at pictures the frames it keeps."
 )
 
 Model = Annotated[

@@ -45,7 +45,7 @@ Aggregate = Annotated[
         "--aggregate",
         metavar="mean|MODEL",
         help="What makes one vector of the frames of a video: their mean (default), or a model "
-        "that `vcap train retrieval` made.",
+        "that `vcap train retrieval` made, or AdaCLIP's own .pth.",
         show_default=False,
     ),
 ]

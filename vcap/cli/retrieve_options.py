@@ -54,7 +54,11 @@ Where = Annotated[
 ]
 Model = Annotated[
     str | None,
-    _option("--model", metavar="NAME", help="The encoder; default: the one the index names."),
+    _option(
+        "--model",
+        metavar="NAME",
+        help="The encoder, or where the model of the index lies now; default: as the index says.",
+    ),
 ]
 Moments = Annotated[
     bool,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vcap.data.records import Caption
+from vcap.engine.batches import FullBatches
 from vcap.engine.caption_words import (
     OF_THE_MODEL,
     WordSettings,
@@ -20,7 +21,6 @@ from vcap.engine.caption_words import (
     settled,
 )
 from vcap.engine.decoding import Chunks, part_chunks, start
-from vcap.engine.encode import FullBatches
 from vcap.engine.fingerprint import weights_digest
 from vcap.engine.inputs import Source
 from vcap.engine.reporter import Reporter

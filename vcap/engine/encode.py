@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from vcap.engine.batches import FullBatches
 from vcap.engine.decoding import Chunks, frame_chunks, start
 from vcap.engine.executor import Local
 from vcap.engine.fingerprint import digest
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 RULES = ("force", "on_error", "max_errors", "retry_failed", "stop", "checksum")
 GROUP = 16  # videos that share batches; of one shard
-BATCHES = 4  # full ones that go to the encoder together
 FEW = 16  # frames of a video, below which twice as many share batches
 
 OnEncoded = Callable[[str, int], None]
@@ -44,7 +44,8 @@ class EncodeSettings(BaseModel):
     """What decides the features, and how they are made.
 
     Attributes:
-        model: name of the encoder.
+        model: name of the encoder, or of a retrieval model, whose encoder it is then, and whose
+            sampler and pixels where those are not set; it may encode the frames it keeps only.
         features: `embedding`, or `grid` for those of places too.
         sampler: which frames; its text, such as `fps 1` or `uniform 16`.
         device: `auto`, `cpu` or `cuda[:N]`.
@@ -106,21 +107,21 @@ def encode(
         FeatureError: the store holds features of another encoder or sampler.
         OutputError: the store cannot be written.
     """
+    from vcap.engine.selecting import plan
+
     settings, rules = split_options(options)
     items = to_items(as_sources(inputs), checksum=rules.pop("checksum", False))
     reporter = reporter or Silent()
-    encoder = load_named(settings, reporter, Path(output))
-    rule = settings.rule
-    how: dict[str, Any] = {"stream": settings.stream, "exact": settings.exact_pixels}
+    planned = plan(settings, reporter, Path(output))
+    rule, made_by, width = planned.settings.rule, planned.made_by, planned.encoder.width
     tell_approximate(rule, reporter)
-    made_by = made_from(encoder.fingerprint, rule, **how)
-    job = EncodeVideos(encoder, rule, reporter, **how, alone=len(items) == 1)
+    job = planned.job(reporter, alone=len(items) == 1)
     teller = Teller(on_result)
     summary = map_items(
         items,
         job.work,
         prepare=job.prepare,
-        output=StoreOutput(Path(output), made_by, encoder.width, reporter, settings.shard_size),
+        output=StoreOutput(Path(output), made_by, width, reporter, settings.shard_size),
         group=videos_at_once(items, rule),
         executor=Local(workers or os.cpu_count() or 1),
         fingerprint=settings_digest(made_by),
@@ -315,12 +316,12 @@ class EncodeVideos:
         times = [self._read(source, chunks, batches) for source, chunks in prepared]
         rows = batches.finish()
         return [
-            own if isinstance(own, InputError) else _checked(source, rows[place], own)
+            own if isinstance(own, InputError) else checked(source, rows[place], own)
             for place, ((source, _), own) in enumerate(zip(prepared, times, strict=True))
         ]
 
     def _read(
-        self, source: Source, chunks: Chunks[Frames], batches: "FullBatches"
+        self, source: Source, chunks: Chunks[Frames], batches: FullBatches
     ) -> npt.NDArray[np.float64] | InputError:
         """Send the frames of a video on; gives their times [T], or why it fails."""
         times = []
@@ -337,51 +338,10 @@ class EncodeVideos:
         return np.concatenate(times)  # [T]
 
 
-class FullBatches:
-    """Frames of many videos on their way through the encoder, a few full batches at a time.
-
-    A video may be longer than memory is large: no more frames wait here than fill the batches.
-    """
-
-    def __init__(self, encoder: "ClipEncoder") -> None:
-        self._encoder = encoder
-        self._waiting: list[npt.NDArray[np.uint8]] = []
-        self._num_waiting = 0
-        self._done: list[npt.NDArray[np.float16]] = []
-        self._counts: list[int] = []  # frames of each video
-
-    def begin(self) -> None:
-        """What comes now is of another video."""
-        self._counts.append(0)
-
-    def add(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """Take frames [T, H, W, 3] of the video that was begun last."""
-        self._counts[-1] += len(pixels)
-        self._waiting.append(pixels)
-        self._num_waiting += len(pixels)
-        if self._num_waiting >= BATCHES * self._encoder.batch_size:
-            self._encode(self._num_waiting // self._encoder.batch_size * self._encoder.batch_size)
-
-    def finish(self) -> list[npt.NDArray[np.float16]]:
-        """Encode what is left; gives the features [T, D] of each video."""
-        self._encode(self._num_waiting)
-        return np.split(np.concatenate(self._done), np.cumsum(self._counts)[:-1])
-
-    def _encode(self, num_frames: int) -> None:
-        if not num_frames:
-            return
-        pixels = np.concatenate(self._waiting)  # [N, H, W, 3]
-        features = self._encoder.encode_frames(pixels[:num_frames])  # [N, D]
-        with np.errstate(over="ignore"):
-            self._done.append(features.astype(np.float16))  # [N, D]
-        self._waiting = [pixels[num_frames:].copy()]
-        self._num_waiting -= num_frames
-
-
-def _checked(
+def checked(
     source: Source, features: npt.NDArray[np.float16], times: npt.NDArray[np.float64]
 ) -> Encoded | InputError:
-    """The features [T, D] as they are kept, unless one of them is not finite."""
+    """Features [T, D] and times [T] as they are kept, unless a feature is not finite."""
     if not np.isfinite(features).all():
         return FeatureError(f"{source.id}: its features are not finite, or too large for float16")
     return Encoded(features, times.astype(np.float32))

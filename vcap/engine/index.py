@@ -21,7 +21,7 @@ from vcap.engine.inputs import STDIN
 from vcap.engine.lock import hold
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.settings import fill
-from vcap.errors import FeatureError, InputError, UsageError
+from vcap.errors import CheckpointError, FeatureError, InputError, UnavailableError, UsageError
 from vcap.features import index_files as files
 from vcap.features.index import Index
 from vcap.features.index_files import Header, Level
@@ -143,7 +143,7 @@ def index(
         InputError: a video to remove is not there.
         OutputError: the index cannot be written, or another run is at work there.
     """
-    settings = fill(IndexSettings, options, "index")
+    settings = _placed(fill(IndexSettings, options, "index"))
     folder = Path(output)
     modes = {"--add": add, "--remove": bool(remove), "--sync": sync, "--force": force}
     chosen = [flag for flag, given in modes.items() if given]
@@ -166,6 +166,14 @@ def index(
         return job.update(old, stores, add, sync)
 
 
+def _placed(settings: IndexSettings) -> IndexSettings:
+    """The settings with the whole path of a model, so that it is found from everywhere."""
+    path = Path(settings.aggregate).expanduser()
+    if settings.aggregate == MEAN or not path.exists():
+        return settings
+    return settings.model_copy(update={"aggregate": str(path.absolute())})
+
+
 class Job:
     """One run on the index in a folder, whose lock is held."""
 
@@ -173,6 +181,7 @@ class Job:
         self._folder = folder
         self._settings = settings
         self._reporter = reporter
+        self._model: str | None = None  # digest of what makes the vectors
 
     def old(self, *, needed: bool) -> Index | None:
         """The index that is there, rid of what killed runs left; None where there is none."""
@@ -196,9 +205,8 @@ class Job:
             opened = self._opened(stores or old.header.stores, settings)
             header = self._header(opened, settings)
             self._refuse_other(old, header)
-            header = replace(
-                old.header, stores=list(dict.fromkeys([*old.header.stores, *header.stores]))
-            )
+            known = list(dict.fromkeys([*old.header.stores, *header.stores]))
+            header = replace(old.header, stores=known, aggregation=header.aggregation)
             changes = synced(old, opened, self._reporter) if sync else added(old, opened)
             return self.write(old, changes, header)
         opened = self._opened(stores, asked)
@@ -215,7 +223,7 @@ class Job:
         level = level_of(FeatureStore(folders[0]), settings.level)
         if level != "video" and settings.aggregate != MEAN:
             raise UsageError(f"--aggregate is for --level video, not for {level}")
-        aggregate = _aggregate(settings.aggregate, folders) if level == "video" else None
+        aggregate = self._aggregate(settings.aggregate, folders) if level == "video" else None
         opened = [StoreRows(folder, level, aggregate) for folder in folders]
         first = encoder_of(opened[0].fingerprint)
         for rows in opened[1:]:
@@ -225,8 +233,29 @@ class Job:
             )
         return opened
 
+    def _aggregate(self, name: str, stores: Sequence[Path]) -> Aggregate:
+        """What makes one vector of the frames of a video of the stores."""
+        if name == MEAN:
+            return mean_vectors
+        from vcap.engine.retriever import load_retriever
+
+        try:
+            retriever = load_retriever(name)
+        except CheckpointError as error:
+            if "aggregate" in self._settings.model_fields_set:
+                raise
+            raise UnavailableError(
+                f"{self._folder} was made with a model that cannot be loaded: {error}",
+                hint="--aggregate FOLDER  # where that model lies now",
+            ) from error
+        for store in stores:
+            retriever.check(FeatureStore(store))
+        self._model = retriever.digest
+        return retriever.video_vectors
+
     def _header(self, opened: Sequence[StoreRows], settings: IndexSettings) -> Header:
         """What is known of an index of these stores before it is built."""
+        made_by = {} if self._model is None else {"aggregation": self._model}
         return Header(
             generation="",
             kind="flat",
@@ -241,7 +270,7 @@ class Job:
             num_labels=0,
             search={},
             recall={},
-            fingerprint=opened[0].fingerprint,
+            fingerprint=opened[0].fingerprint | made_by,
             stores=[rows.folder for rows in opened],
             wanted={"kind": settings.kind, "recall": settings.recall},
         )
@@ -258,28 +287,24 @@ class Job:
             )
         except FeatureError as error:
             raise FeatureError(error.message, hint=hint) from error
+        by_model, now = (one.fingerprint.get("aggregation") for one in (old, new))
+        moved = by_model is not None and by_model == now
         for name in ("level", "aggregation"):
             there, here = getattr(old.header, name), getattr(new, name)
-            if there != here:
+            if there != here and not (name == "aggregation" and moved):
                 raise FeatureError(
                     f"{self._folder} is an index with {name} {there}, not {here}", hint=hint
                 )
+        if by_model != now:
+            raise FeatureError(
+                f"{self._folder} has vectors of another model than {new.aggregation} is now",
+                hint=hint,
+            )
 
     def write(self, old: Index | None, changes: Changes, header: Header) -> Indexed:
         """Write what changes, if anything does."""
-        if old is not None and changes.is_nothing:
+        moved = old is not None and old.aggregation != header.aggregation
+        if old is not None and changes.is_nothing and not moved:
             return Indexed(old.header, changes.counts, is_new=False)
         written = write_generation(self._folder, old, changes, header, self._reporter)
         return Indexed(written, changes.counts, is_new=True)
-
-
-def _aggregate(name: str, stores: Sequence[Path]) -> Aggregate:
-    """What makes one vector of the frames of a video of the stores."""
-    if name == MEAN:
-        return mean_vectors
-    from vcap.engine.retriever import load_retriever
-
-    retriever = load_retriever(name)
-    for store in stores:
-        retriever.check(FeatureStore(store))
-    return retriever.video_vectors

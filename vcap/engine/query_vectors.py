@@ -3,6 +3,7 @@
 Shapes: Q queries, N sentences, T frames, D feature width.
 """
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -15,10 +16,11 @@ from vcap.engine.queries import Query
 from vcap.engine.reporter import Reporter
 from vcap.engine.search import pooled
 from vcap.engine.summary import Summary
-from vcap.errors import FeatureError, UnavailableError, UsageError
+from vcap.errors import CheckpointError, FeatureError, UnavailableError, UsageError
 from vcap.features.index_search import unit
 
 if TYPE_CHECKING:
+    from vcap.engine.encode import EncodeVideos
     from vcap.engine.encoders import ClipEncoder
     from vcap.engine.lean_text import TextEncoder
     from vcap.engine.retriever import Retriever
@@ -72,12 +74,15 @@ class QueryEncoder:
         """Search an index.
 
         Args:
-            model: the encoder; None for the one that the index names.
+            model: the encoder, or where the model lies now that made the vectors; None for what
+                the index names.
             encoder: one that is loaded already.
         """
         self._index = index
         self._reporter = reporter
-        self._model = model
+        by_model = index.aggregation != MEAN and model is not None and _is_retrieval(model)
+        self._model = None if by_model else model
+        self._aggregation = str(model) if by_model else index.aggregation
         self._places = {"device": device, "dtype": dtype}
         self._given = encoder
 
@@ -89,12 +94,36 @@ class QueryEncoder:
 
     @cached_property
     def _retriever(self) -> "Retriever | None":
-        """The model that made the vectors of the index; None where they are means of frames."""
-        if self._index.aggregation == MEAN:
-            return None
-        from vcap.engine.retriever import load_retriever
+        """The model that made the vectors of the index; None where they are means of frames.
 
-        return load_retriever(self._index.aggregation, device=self._places["device"])
+        Raises:
+            UnavailableError: it is not where the index says.
+            FeatureError: it is another one by now.
+        """
+        name = self._aggregation
+        if name == MEAN:
+            return None
+        from vcap.engine.number_types import recorded_dtype
+        from vcap.engine.retriever import load_retriever
+        from vcap.engine.run import choose_device
+
+        device, dtype = self._places["device"], self._places["dtype"]
+        if dtype == "auto":
+            dtype = recorded_dtype(self._made_by, choose_device(device)) or dtype
+        try:
+            found = load_retriever(name, device=device, dtype=dtype)
+        except CheckpointError as error:
+            raise UnavailableError(
+                f"{self._index.folder} was made with a model that cannot be loaded: {error}",
+                hint="--model FOLDER  # where that model lies now",
+            ) from error
+        if self._index.fingerprint.get("aggregation", found.digest) != found.digest:
+            again = f"vcap index STORE -o {shlex.quote(str(self._index.folder))} --force"
+            raise FeatureError(
+                f"{self._index.folder} has vectors of another model than {name} is now",
+                hint=f"{again} --aggregate {shlex.quote(name)}",
+            )
+        return found
 
     @property
     def _name(self) -> str:
@@ -114,13 +143,22 @@ class QueryEncoder:
         """The side that reads words, which loads faster than the whole."""
         from vcap.engine.lean_text import load_text_encoder
 
-        warn = self._reporter.warn
-        found: TextEncoder = self._given or self._found(lambda name: load_text_encoder(name, warn))
-        return self._checked(found)
+        def load(name: str) -> "TextEncoder":
+            return load_text_encoder(name, self._reporter.warn)
+
+        if self._retriever is None or self._given or self._model:
+            found: TextEncoder = self._given or self._found(load)
+            return self._checked(found)
+        name, recorded = self._retriever.company.text_encoder
+        reader = load(name)
+        refuse_other_encoder(reader.fingerprint, recorded, name, f"{self._retriever.name} wants")
+        return reader
 
     @cached_property
     def _pictures(self) -> "ClipEncoder":
         """The encoder of frames."""
+        if self._retriever is not None and not (self._given or self._model):
+            return self._checked(self._retriever.encoder)
         return self._checked(self._given or self._found(self._load))
 
     def _load(self, name: str) -> "ClipEncoder":
@@ -168,10 +206,7 @@ class QueryEncoder:
         Raises:
             FeatureError: another encoder made the index, or words cannot be compared with it.
         """
-        embeddings = self._words.encode_text(sentences)
-        if self._retriever is not None:
-            embeddings = self._retriever.embedded_texts(embeddings)
-        vectors = unit(embeddings)
+        vectors = unit(self._said(sentences))
         if vectors.shape[1] != self._index.width:
             raise FeatureError(
                 f"{self._index.folder} has vectors of width {self._index.width}, words those of "
@@ -179,21 +214,22 @@ class QueryEncoder:
             )
         return vectors
 
+    def _said(self, sentences: Sequence[str]) -> Floats:
+        """What the index's side of words makes of sentences [N, D]."""
+        if self._retriever is None:
+            return self._words.encode_text(sentences)
+        if self._retriever.reads_tokens:
+            return self._retriever.text_vectors(sentences, self._reporter.warn)
+        return self._retriever.embedded_texts(self._words.encode_text(sentences))
+
     def files(self, queries: Sequence[Query]) -> tuple[dict[int, Floats], Summary]:
         """Vectors [D] of those files that decode, by the number of the query, and what failed."""
         import os
 
-        from vcap.engine.encode import EncodeVideos
         from vcap.engine.executor import Local
         from vcap.engine.items import Item, map_items
 
-        made_by = self._index.fingerprint
-        sampler = str(made_by.get("sampler", FILM_SAMPLER))
-        sampler = FILM_SAMPLER if sampler == "text" else sampler
-        exact = made_by.get("pixels") == "exact"
-        job = EncodeVideos(
-            self._pictures, sampler, self._reporter, exact=exact, alone=len(queries) == 1
-        )
+        job = self._job(alone=len(queries) == 1)
         numbers = {f"{number} {query.name}": number for number, query in enumerate(queries)}
         items = [Item(key, queries[number].source) for key, number in numbers.items()]
         found: dict[int, Floats] = {}
@@ -212,6 +248,21 @@ class QueryEncoder:
             unit="queries",
         )
         return found, summary
+
+    def _job(self, alone: bool) -> "EncodeVideos":
+        """The work on files, as that of the videos in the index was done."""
+        from vcap.engine.encode import EncodeVideos
+
+        made_by = self._index.fingerprint
+        sampler = str(made_by.get("sampler", FILM_SAMPLER))
+        sampler = FILM_SAMPLER if sampler == "text" else sampler
+        how: dict[str, Any] = {"exact": made_by.get("pixels") == "exact", "alone": alone}
+        encoder = self._pictures
+        if self._retriever is None or self._retriever.selection is None:
+            return EncodeVideos(encoder, sampler, self._reporter, **how)
+        from vcap.engine.selecting import EncodeKept
+
+        return EncodeKept(self._retriever, sampler, self._reporter, **how)
 
     def _one_vector(self, features: npt.NDArray[np.floating]) -> Floats:
         """Frames [T, D] -> the vector [D] of the video, as that of a stored one is made."""
@@ -241,6 +292,12 @@ class QueryEncoder:
             found |= {films[place]: vector for place, vector in made.items()}
             summary += told
         return [(queries[number], found[number]) for number in sorted(found)], summary
+
+
+def _is_retrieval(name: str) -> bool:
+    from vcap.engine.weights import is_retrieval
+
+    return is_retrieval(name)
 
 
 def turned_from(vectors: Floats, unwanted: Floats) -> Floats:

@@ -26,6 +26,18 @@ def model_folder(folder: Path) -> Path:
     return inside if is_run else folder
 
 
+def is_retrieval(name: str) -> bool:
+    """Whether a name is that of a retrieval model: a folder, or the original's `.pth`."""
+    path = Path(name).expanduser()
+    if path.suffix == ".pth":
+        return path.is_file()
+    try:
+        told = json.loads((model_folder(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(told, dict) and told.get("method") == "retrieval"
+
+
 def asset_folder(source: str) -> Path:
     """A folder of weights inside the package.
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.small_videos import ColourEncoder, make_video
 from vcap.engine import encode as encode_module
+from vcap.engine.batches import BATCHES
 from vcap.engine.decoding import CHUNK, Chunks
-from vcap.engine.encode import BATCHES, EncodeVideos, encode
+from vcap.engine.encode import EncodeVideos, encode
 from vcap.engine.inputs import gather
 from vcap.engine.reporter import Silent
 from vcap.engine.store_output import Encoded

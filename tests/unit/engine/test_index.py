@@ -130,6 +130,8 @@ def test_a_model_makes_the_vectors_of_its_own_width(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Retriever:
+        digest = "d1"
+
         def check(self, store: Any) -> None:
             assert store.width == WIDTH
 

@@ -171,6 +171,10 @@ def test_a_video_finds_texts_in_an_index_of_texts(small_videos: Path, tmp_path: 
 class LastFrames:
     """Stands for a trained model: a video is its last frame, and both sides are turned around."""
 
+    digest = "last"
+    selection = None
+    reads_tokens = False
+
     def video_vectors(self, videos: Any) -> np.ndarray:
         return np.stack([np.asarray(one[-1, ::-1], np.float32) for one in videos])
 
