@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +34,7 @@ from benchmarks.harness import (
     cpu_seconds,
     faster,
     make_parser,
+    scaled,
 )
 from vcap.engine.methods.language import Language
 from vcap.engine.methods.prefix import PrefixMethod
@@ -193,14 +194,6 @@ def untied_lm(config: LmConfig) -> nn.Module:
 
 def _until_stop(ids: list[int]) -> list[int]:
     return ids[: ids.index(STOP) + 1] if STOP in ids else ids
-
-
-def scaled(timing: Timing, count: int) -> Timing:
-    """The time of as many clips as `count`, from that of fewer."""
-    factor = count / (timing.count or count)
-    name = f"{timing.name}, scaled to {count}" if factor != 1 else timing.name
-    wall, cpu = timing.wall_seconds * factor, timing.cpu_seconds * factor
-    return replace(timing, name=name, wall_seconds=wall, cpu_seconds=cpu, count=count)
 
 
 def compare_searches(

@@ -12,7 +12,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -120,6 +120,14 @@ def total(name: str, parts: Sequence[Timing]) -> Timing:
         min(part.rounds for part in parts),
         parts[-1].count,
     )
+
+
+def scaled(timing: Timing, count: int) -> Timing:
+    """The time of as many things as `count`, from that of fewer."""
+    factor = count / (timing.count or count)
+    name = f"{timing.name}, scaled to {count}" if factor != 1 else timing.name
+    wall, cpu = timing.wall_seconds * factor, timing.cpu_seconds * factor
+    return replace(timing, name=name, wall_seconds=wall, cpu_seconds=cpu, count=count)
 
 
 def faster(

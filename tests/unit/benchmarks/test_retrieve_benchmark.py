@@ -61,14 +61,32 @@ def test_the_baseline_is_the_weighting_of_the_formula(tmp_path: Path) -> None:
     ).numpy()
     for query, row in zip(both.queries[:2], wanted, strict=True):
         np.testing.assert_allclose(both.weighted(query[None])[0], row, atol=1e-5)
+        np.testing.assert_allclose(both.contracted(query[None])[0], row, atol=1e-5)
     assert both.apart() < 1e-5
 
 
 def test_every_way_asks_all_queries_and_each_goal_is_that_of_its_size(tmp_path: Path) -> None:
     timings, rows = benchmark.compare_weighting(20, tmp_path, 1)
-    assert [timing.count for timing in timings] == [benchmark.NUM_QUERIES] * 4
+    assert [timing.count for timing in timings] == [benchmark.NUM_QUERIES] * 5
     assert [row.goal for row in rows] == [30, 400, 2, 1e-4]
     assert named(rows, "the same weighting").verdict == "met"
+
+
+def test_slow_ways_of_large_galleries_are_scaled_and_named_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "WEIGHTED", 80)
+    timings, _ = benchmark.compare_weighting(20, tmp_path, 1)
+    assert [timing.name.endswith("scaled to 64") for timing in timings] == [True] * 3 + [False] * 2
+    assert all(timing.count == benchmark.NUM_QUERIES for timing in timings)
+
+
+def test_a_gallery_that_memory_does_not_hold_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "free_bytes", lambda: 1000)
+    timings, [row] = benchmark.compare_weighting(20, tmp_path, 1)
+    assert (timings, row.verdict) == ([], "too little memory")
 
 
 def test_an_exact_gallery_is_searched_as_faiss_does(tmp_path: Path) -> None:
@@ -88,7 +106,8 @@ def test_an_index_of_codes_is_compared_with_exact_search_and_with_faiss(tmp_path
     assert found is not None and found > 0.8
     assert [row.goal for row in rows] == [20, 0.95, 1.1, 1]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
-    assert len(benchmark.large_index(benchmark.QUICK, tmp_path)) == benchmark.QUICK
+    index, seconds = benchmark.large_index(benchmark.QUICK, tmp_path)
+    assert len(index) == benchmark.QUICK and seconds > 0
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
 
 
