@@ -8,11 +8,12 @@ Goals, as ratios of wall time in one run on one core: one stored vector a video 
 weighted by the query (12 of width 512) at least 30 times as fast at 1,000 videos and 100 times at
 10,000 and more, 400 times for 64 queries at once; the weighting without a vector a pair twice as
 fast as with. Those frames are weighted as the published code does it, by a copy of each times its
-weight; one contraction in place of the copies is in the table of times. Of a million vectors, at least 20 times as fast as exact search at a recall@10 of at
-least 0.95; `Index.search` at most 1.1 times as slow as faiss alone. `vcap retrieve --like` at most
-1.5 times as long as its imports alone, without torch; a text query at least 3 times as fast to
-the first hit as through open_clip. Keeping 12 of 64 frames at least 3 times as fast a video as
-encoding all. The index of a million takes some minutes to build, once for a `--work` folder.
+weight; one contraction in place of the copies is in the table of times. Of a million vectors, at
+least 20 times as fast as exact search at a recall@10 of at least 0.95; `Index.search` at most 1.1
+times as slow as faiss alone. `vcap retrieve --like` at most 1.5 times as long as its imports alone,
+without torch; a text query at least 3 times as fast to the first hit as through open_clip. Keeping
+12 of 64 frames at least 3 times as fast a video as encoding all. The index of a million takes some
+minutes to build, once for a `--work` folder.
 """
 
 import argparse
