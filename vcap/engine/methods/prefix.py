@@ -8,7 +8,7 @@ Shapes: B clips, T frames, D feature width, P prefix, W language-model width, L 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,7 @@ from torch import Tensor, nn
 from vcap.engine.domain import Domain, fit_domain, save_domain
 from vcap.engine.fingerprint import refuse_other_encoder
 from vcap.engine.methods import always
-from vcap.engine.methods.adapters import (
-    LoraOptions,
-    add_adapters,
-    describe_adapters,
-    merge_adapters,
-)
+from vcap.engine.methods.adapters import add_adapters, describe_adapters, merge_adapters
 from vcap.engine.methods.export import (
     all_tensors,
     bundled_encoder,
@@ -35,9 +30,10 @@ from vcap.engine.methods.export import (
     write_weights,
 )
 from vcap.engine.methods.language import Language, load_language, new_language
+from vcap.engine.methods.prefix_options import PrefixOptions
 from vcap.engine.methods.slots import SlotTable, mean_and_most, slot_loss
 from vcap.engine.run import Run
-from vcap.engine.schedule import Amount, Count, TrainConfig, Whole
+from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import fill
 from vcap.engine.trainer import round_weights
 from vcap.engine.training_data import (
@@ -60,48 +56,6 @@ HELD_OUT_QUANTILE = 0.99  # of the distances of clips that were not trained on .
 HELD_OUT_MARGIN = 1.25  # ... and how much farther a clip may lie without a warning
 Stores = Sequence[FeatureStore]
 Encode = Callable[[str], list[int]]
-
-
-@dataclass(frozen=True)
-class PrefixOptions:
-    """Options of the captioner's training.
-
-    Attributes:
-        lm: folder of a trained language model, of the run that trained it or of transformers, or
-            `hf:ORG/NAME`; none: one of random weights and the sizes of `lm_sizes`.
-        lm_sizes: of a language model that starts from nothing; `architecture` for no GPT-2.
-        vocabulary: most token ids of the tokenizer that goes with it.
-        train_lm: whether the language model trains along; if not, only the mapper does.
-        lora: adapters that train in place of the language model's own weights; null: none.
-        lm_rate: what the learning rate of the language model, or of its adapters, is multiplied by.
-        first_caption_only: train on the first caption of each clip, as the original does.
-        aux_weight: weight of the slot loss at the start.
-        aux_until: share of the training after which it is gone.
-        aux_frames: ask the frames that the mapper reads for the slots too, not the prefix alone.
-        feature_noise: noise on training features, in their standard deviations.
-        domain_directions: how many directions, in which training clips differ least, tell known
-            from unknown clips; 0: all.
-        max_length: most tokens of a generated caption.
-    """
-
-    lm: str = ""
-    lm_sizes: dict[str, Any] | None = None
-    vocabulary: Count = 512
-    train_lm: bool = True
-    lora: LoraOptions | None = None
-    lm_rate: Amount = 1.0
-    first_caption_only: bool = False
-    aux_weight: Amount = 0.0
-    aux_until: Amount = 0.5
-    aux_frames: bool = False
-    feature_noise: Amount = 0.0
-    domain_directions: Whole = 0
-    max_length: Count = 40
-
-    def __post_init__(self) -> None:
-        """Refuse two ways to train the same weights."""
-        if self.lora and self.train_lm:
-            raise ValueError("lora: adapters train in place of the model, want train_lm: false")
 
 
 class Part:
@@ -175,15 +129,7 @@ class PrefixMethod:
         return new_language(texts, self.options.vocabulary, self.options.lm_sizes or {})
 
     def _build(self) -> Trainee:
-        try:
-            sizes = replace(
-                self.sizes,
-                feature_width=self.train_part.features.width,
-                clip_length=self._clip_length(),
-                lm_width=self.language.sizes.width,
-            )
-        except ValueError as error:
-            raise ConfigError(f"model.{error}") from error
+        sizes = self._found_sizes()
         room = self.language.sizes.num_positions - sizes.prefix_length
         if self.train_part.tokens.longest > room:
             raise ConfigError(
@@ -206,6 +152,26 @@ class PrefixMethod:
             captioner.feature_std.copy_(std)
         num_values = self.slots.num_values if self.options.aux_weight else {}
         return Trainee(captioner, num_values, self.options.aux_frames)
+
+    def _found_sizes(self) -> PrefixConfig:
+        """Sizes as asked for, with those that follow from the features and the language model."""
+        found: dict[str, Any] = {
+            "feature_width": self.train_part.features.width,
+            "clip_length": self._clip_length(),
+            "lm_width": self.language.sizes.width,
+        }
+        for name, value in found.items():
+            if self.config.model.get(name, value) != value:
+                whose = "the language model" if name == "lm_width" else str(self.stores[0].folder)
+                raise ConfigError(
+                    f"model.{name}: the config asks for {self.config.model[name]}, {whose} has "
+                    f"{value}",
+                    hint=f"--set model.{name}={value}, which takes it as it is",
+                )
+        try:
+            return replace(self.sizes, **found)
+        except ValueError as error:
+            raise ConfigError(f"model.{error}") from error
 
     def _clip_length(self) -> int:
         """Frames the mapper reads of a clip; of a pooled clip, the tokens that were asked for."""

@@ -16,6 +16,7 @@ from vcap.errors import ConfigError
 from vcap.models.policy import PolicyConfig
 from vcap.models.retrieval import RetrievalConfig
 
+OF_POLICY = ("start_temperature", "end_temperature", "temperature_decay", "warmup_epochs")
 MANY = 100_000  # stands for a number of frames that only the data will tell
 
 
@@ -144,7 +145,9 @@ def _of_model(options: RetrievalOptions, sizes: RetrievalConfig) -> list[tuple[s
 def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, bool, str]]:
     """Key, whether it is wrong, and why."""
     both = options.towers == "both"
+    idle = [name for name in OF_POLICY if name in config.options and options.policy is None]
     return [
+        *((f"options.{name}", True, "wants options.policy, which is null") for name in idle),
         (
             "data.features",
             both and bool(config.data.features),

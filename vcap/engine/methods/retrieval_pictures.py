@@ -69,22 +69,28 @@ def picture_table(
     num_frames: int,
     run: Run,
 ) -> "PictureTable":
-    """The pictures of a split.
+    """The pictures of a split; records without a video are left out, and counted in a warning.
 
     Raises:
-        InputError: records have no video.
+        InputError: no record has a video.
     """
     from vcap.engine.pictures import PictureTable
 
+    there = [one for one in examples if one.record.path is not None]
     absent = [one.record.id for one in examples if one.record.path is None]
-    if absent:
+    if not there:
         raise InputError(
-            f"{len(absent)} of {len(examples)} records have no video here, such as {absent[0]}; "
-            "pictures are wanted of all",
+            f"none of {len(absent)} records has a video here, such as {absent[0]}; this training "
+            "looks at pictures",
             hint="--set options.policy.encoder=features --set options.towers=none",
         )
+    if absent:
+        run.reporter.warn(
+            f"{len(absent)} of {len(examples)} records have no video here, such as {absent[0]}; "
+            "left out"
+        )
     cache = config.data.cache
-    return PictureTable(examples, parse_sampler(sampler), num_frames, kinds, cache, run)
+    return PictureTable(there, parse_sampler(sampler), num_frames, kinds, cache, run)
 
 
 def for_towers(pixels: Tensor, preprocess: Preprocess) -> Tensor:

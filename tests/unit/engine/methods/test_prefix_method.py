@@ -36,6 +36,8 @@ def config(folder: Path, **changes: Any) -> TrainConfig:
     }
     for name, part in changes.items():
         parts[name] = {**parts[name], **part}
+    if "lm" in changes.get("options", {}) and "lm_sizes" not in changes["options"]:
+        del parts["options"]["lm_sizes"]
     return TrainConfig.model_validate({"method": "prefix", **parts})
 
 
@@ -293,6 +295,14 @@ def test_a_language_model_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"model": {"prefix_length": 38}}, "exceed its 40 positions"),
         ({"model": {"mapper": "rnn"}}, "mapper"),
         ({"options": {"lm_sizes": {"width": 10}}}, "lm_sizes"),
+        ({"options": {"lm": "runs/tiny-lm", "lm_sizes": LM}}, r"options.*lm_sizes: runs/tiny-lm"),
+        ({"options": {"lm_rate": 0.1, "train_lm": False}}, "lm_rate: the language model is frozen"),
+        (
+            {"model": {"clip_length": 9}},
+            rf"model\.clip_length.* 9, .*store has {NUM_FRAMES}",
+        ),
+        ({"model": {"feature_width": 512}}, rf"model\.feature_width.*store has {WIDTH}"),
+        ({"model": {"lm_width": 768}}, r"model\.lm_width.*the language model has 32"),
     ],
 )
 def test_sizes_that_do_not_fit_are_told_by_their_key(

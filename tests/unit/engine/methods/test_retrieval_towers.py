@@ -303,13 +303,18 @@ def test_pictures_and_features_of_other_frames_are_refused(sources: Path, tmp_pa
         ours.batch(0, 0)
 
 
-def test_records_without_a_video_are_told_before_anything_is_decoded(
+def test_records_without_a_video_are_left_out_unless_none_has_one(
     sources: Path, tmp_path: Path
 ) -> None:
-    lines = (sources / "videos" / "videos.jsonl").read_text().replace('"path"', '"url"')
-    (tmp_path / "urls.jsonl").write_text(lines)
-    with pytest.raises(InputError, match="have no video here"):
-        method(sources, data={"train": [str(tmp_path / "urls.jsonl")]})
+    lines = (sources / "videos" / "videos.jsonl").read_text().splitlines()
+    some = [line.replace('"path"', '"url"') if '"v3"' in line else line for line in lines]
+    folder = shutil.copytree(sources / "videos", tmp_path / "videos")
+    (folder / "some.jsonl").write_text("\n".join(some))
+    ours = method(sources, data={"train": [str(folder / "some.jsonl")]})
+    assert ours.train_pairs.names == ["v0", "v1", "v2", "v4", "v5", "v6", "v7"]
+    (folder / "none.jsonl").write_text("\n".join(lines).replace('"path"', '"url"'))
+    with pytest.raises(InputError, match="none of 8 records has a video here, such as v0"):
+        method(sources, data={"train": [str(folder / "none.jsonl")]})
 
 
 def test_a_video_that_does_not_decode_is_left_out(sources: Path, tmp_path: Path) -> None:
