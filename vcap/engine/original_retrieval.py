@@ -9,20 +9,20 @@ frame aggregation, the policy of a run without one); pictures of zeros, with whi
 """
 
 from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from math import isqrt
+from dataclasses import dataclass
+from math import inf, isqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vcap.engine.clip_words import SIZE, clip_words
 from vcap.engine.encoders import Preprocess
-from vcap.engine.settings import fill
 from vcap.engine.weights import load_weights, read_archive
-from vcap.errors import CheckpointError, ConfigError
+from vcap.errors import CheckpointError
 from vcap.models.clip import TowerConfig, build_clip
 from vcap.models.mobilenet import build_mobilenet
 from vcap.models.policy import Policy, PolicyConfig
@@ -33,7 +33,7 @@ __all__ = ["OriginalRetrieval", "is_original_retrieval", "read_original_retrieva
 HEAD_WIDTH = 64  # of every CLIP
 MOST_FRAMES = 10_000
 SUFFIX = ".pth"
-OURS = {  # weights that tell a size by their shape; all have to be matrices
+OURS = {  # weights that tell a size by their shape; all of them are matrices
     "embed": "clip.text_projection",
     "places": "clip.visual.positional_embedding",
     "context": "clip.positional_embedding",
@@ -41,51 +41,24 @@ OURS = {  # weights that tell a size by their shape; all have to be matrices
 }
 
 
-class _Plain(dict[str, Any]):
-    """Stands in for `easydict.EasyDict` in a pickle: a dict, which does nothing."""
+CONTAINERS = (Namespace, (OrderedDict, "easydict.EasyDict"))  # flags may be kept in either
 
 
-CONTAINERS = (Namespace, (_Plain, "easydict.EasyDict"))
-
-
-@dataclass(frozen=True)
-class Flags:
-    """The flags of a run that decide what the model is; their names and defaults are theirs."""
-
-    use_policy: bool = True
-    policy_backbone: str = "mobilenet_v3_large"
-    use_rnn: bool = True
-    rnn: Literal["transformer", "lstm", "bilstm"] = "transformer"
-    mlp_type: Literal["mlp", "fc"] = "mlp"
-    rescale_size: int = 56
-    sim_header: Literal["meanP", "seqTransf", "transformer"] = "meanP"
-    frame_agg: Literal["mlp", "transformer", "qscore"] | None = None
-    frame_agg_temp: float = 1.0
-    word_agg: Literal["mlp", "transformer"] | None = None
-    word_agg_temp: float = 1.0
-    top_k: int = 8
-    reuse_scores: bool = False
-    max_txt_len: int = 20
-    num_frm: int = 2
-    num_frm_subset: int = 0
-    segment_sampling: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what the original could not run with either."""
-        runs = ("mobilenet_v3_large", "mobilenet_v2", "raw")
-        if self.use_policy and self.policy_backbone not in runs:
-            raise ValueError(f"policy_backbone: want {', '.join(runs)}, got {self.policy_backbone}")
-        for name in ("num_frm", "top_k", "max_txt_len", "rescale_size"):
-            if not 0 < getattr(self, name) <= MOST_FRAMES:
-                raise ValueError(f"{name}: want 1 to {MOST_FRAMES}, got {getattr(self, name)}")
-        if not 0 <= self.num_frm_subset <= self.num_frm:
-            raise ValueError(f"num_frm_subset: want 0 to {self.num_frm}, got {self.num_frm_subset}")
-
-    @property
-    def sampler(self) -> str:
-        """Which frames of a video it is shown; random ones were for training only."""
-        name = "adaclip-segments" if self.segment_sampling else "adaclip-linspace"
-        return f"{name} {self.num_frm_subset or self.num_frm}"
+Flags = Mapping[str, Any]  # those of a run that decide what the model is; their names are theirs
+CHOICES: dict[str, tuple[Any, ...]] = {  # the first is what an absent flag means
+    "use_policy": (True, False),
+    "policy_backbone": ("mobilenet_v3_large", "mobilenet_v2", "raw"),  # of which runs are possible
+    "use_rnn": (True, False),
+    "rnn": ("transformer", "lstm", "bilstm"),
+    "mlp_type": ("mlp", "fc"),
+    "sim_header": ("meanP", "seqTransf", "transformer"),
+    "frame_agg": (None, "mlp", "transformer", "qscore"),
+    "word_agg": (None, "mlp", "transformer"),
+    "reuse_scores": (False, True),
+    "segment_sampling": (False, True),
+}
+COUNTS = {"rescale_size": 56, "top_k": 8, "max_txt_len": 20, "num_frm": 2, "num_frm_subset": 0}
+TEMPERATURES = {"frame_agg_temp": 1.0, "word_agg_temp": 1.0}
 
 
 @dataclass(frozen=True)
@@ -145,11 +118,11 @@ def read_original_retrieval(path: Path) -> OriginalRetrieval:
         model = _build(tower, weights, flags)
     except KeyError as error:
         raise CheckpointError(f"{path} is not whole: {_theirs(flags)(error.args[0])}") from error
-    except (RuntimeError, TypeError, ValueError) as error:  # also: too large for the memory
+    except (RuntimeError, TypeError, ValueError, ArithmeticError, AssertionError) as error:
         raise CheckpointError(f"{path}: {error}") from error
     load_weights(model, weights, path, _theirs(flags))
     preprocess = Preprocess(size=int(tower.vision_cfg["image_size"]))
-    return OriginalRetrieval(model.eval(), preprocess, flags.sampler, flags.max_txt_len)
+    return OriginalRetrieval(model.eval(), preprocess, _sampler(flags), flags["max_txt_len"])
 
 
 def _parts(path: Path) -> tuple[dict[str, Tensor], Flags]:
@@ -165,17 +138,49 @@ def _parts(path: Path) -> tuple[dict[str, Tensor], Flags]:
     for name, value in state.items():
         if value.untyped_storage().nbytes() < value.numel() * value.element_size():
             raise CheckpointError(f"{path}: {name}: its shape {[*value.shape]} is not in the file")
-    known = {field.name: config[field.name] for field in fields(Flags) if field.name in config}
     try:
-        flags = fill(Flags, known, f"{path}: config")
-    except (ConfigError, TypeError, RecursionError) as error:
-        raise CheckpointError(str(error)) from error
+        flags = _flags(config)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: config: {error}") from error
     return {str(name): value for name, value in state.items()}, flags
+
+
+def _flags(config: Mapping[str, Any]) -> Flags:
+    """The flags that count, those that are absent too.
+
+    Raises:
+        ValueError: one has a value that the original could not run with.
+    """
+    found: dict[str, Any] = {}
+    for name, choices in CHOICES.items():
+        found[name] = config.get(name, choices[0])
+        unused = name == "policy_backbone" and not found["use_policy"]
+        is_plain = isinstance(found[name], str | bool | None)
+        if not unused and not (is_plain and found[name] in choices):
+            told = ", ".join(map(str, choices))
+            raise ValueError(f"{name}: want {told}, got {found[name]!r}")
+    for name, count in COUNTS.items():
+        found[name] = config.get(name, count)
+        if type(found[name]) is not int or not min(count, 1) <= found[name] <= MOST_FRAMES:
+            raise ValueError(f"{name}: want 1 to {MOST_FRAMES}, got {found[name]!r}")
+    for name, usual in TEMPERATURES.items():
+        found[name] = config.get(name, usual)
+        if type(found[name]) not in (int, float) or not 0 < found[name] < inf:
+            raise ValueError(f"{name}: want a number above 0, got {found[name]!r}")
+    if found["num_frm_subset"] > found["num_frm"]:
+        raise ValueError(f"num_frm_subset: want at most {found['num_frm']} (num_frm)")
+    return found
+
+
+def _sampler(flags: Flags) -> str:
+    """Which frames of a video it is shown; random ones were for training only."""
+    name = "adaclip-segments" if flags["segment_sampling"] else "adaclip-linspace"
+    return f"{name} {flags['num_frm_subset'] or flags['num_frm']}"
 
 
 def _without_effectless(state: Mapping[str, Tensor], flags: Flags) -> dict[str, Tensor]:
     """The weights without those that the original builds and never uses."""
-    unused = "word_agg_" if flags.frame_agg else "\0"
+    unused = "word_agg_" if flags["frame_agg"] else "\0"
     return {name: value for name, value in state.items() if not name.startswith(unused)}
 
 
@@ -184,7 +189,7 @@ def _theirs(flags: Flags) -> Any:
 
     def called(name: str) -> str:
         try:
-            return next(iter(to_original({name: torch.empty(0)}, flags.sim_header)))
+            return next(iter(to_original({name: torch.empty(0)}, flags["sim_header"])))
         except KeyError:
             return name
 
@@ -223,28 +228,28 @@ def _tower(weights: Mapping[str, Tensor]) -> TowerConfig:
 
 def _build(tower: TowerConfig, weights: Mapping[str, Tensor], flags: Flags) -> RetrievalModel:
     """The model of these sizes, with random weights."""
-    aggregation, words = flags.frame_agg or "mean", flags.word_agg or "none"
-    words = "none" if flags.frame_agg else words  # the first rule wins
+    aggregation: Any = flags["frame_agg"] or "mean"
+    words: Any = (not flags["frame_agg"] and flags["word_agg"]) or "none"  # the first rule wins
     sizes = RetrievalConfig(
         feature_width=tower.embed_dim,
-        num_frames=flags.num_frm,
-        num_kept=min(flags.top_k, flags.num_frm),
-        header=flags.sim_header,
+        num_frames=flags["num_frm"],
+        num_kept=min(flags["top_k"], flags["num_frm"]),
+        header=flags["sim_header"],
         frame_aggregation=aggregation,
-        frame_temperature=flags.frame_agg_temp,
+        frame_temperature=flags["frame_agg_temp"],
         word_aggregation=words,
-        word_temperature=flags.word_agg_temp,
-        reuse_scores=flags.use_policy and flags.reuse_scores and words == "none",
+        word_temperature=flags["word_agg_temp"],
+        reuse_scores=flags["use_policy"] and flags["reuse_scores"] and words == "none",
         num_positions=_rows(weights, "matcher.header.positions.weight", 77),
     )
-    policy = _policy(weights, flags) if flags.use_policy else None
+    policy = _policy(weights, flags) if flags["use_policy"] else None
     return RetrievalModel(sizes, policy, build_clip(tower))
 
 
 def _policy(weights: Mapping[str, Tensor], flags: Flags) -> Policy:
     """The policy of these sizes; its widths stand in the weights."""
-    encoder: Any = flags.policy_backbone
-    sequence = flags.rnn if flags.use_rnn else "none"
+    encoder: Any = flags["policy_backbone"]
+    sequence: Any = flags["rnn"] if flags["use_rnn"] else "none"
     by_layer, by_rnn = "policy.project.weight", "policy.rnn.weight_hh_l0"
     hidden = _rows(weights, by_layer, 512) if sequence == "transformer" else 512
     if sequence in ("lstm", "bilstm"):
@@ -252,9 +257,9 @@ def _policy(weights: Mapping[str, Tensor], flags: Flags) -> Policy:
     config = PolicyConfig(
         encoder=encoder,
         sequence=sequence,
-        head=flags.mlp_type,
-        num_frames=flags.num_frm,
-        raw_side=flags.rescale_size,
+        head=flags["mlp_type"],
+        num_frames=flags["num_frm"],
+        raw_side=flags["rescale_size"],
         hidden_width=hidden,
         head_width=_rows(weights, "policy.head.0.weight", 1024),
     )
