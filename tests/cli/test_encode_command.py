@@ -166,6 +166,33 @@ def test_lines_of_a_text_file_become_rows_in_their_order(
     assert "nothing to do" in again.stderr
 
 
+def test_a_limit_counts_texts_too(vcap: Any, asked: list[Any], tmp_path: Path) -> None:
+    records = [
+        {"id": name, "path": f"{name}.mp4", "captions": [{"text": f"a {name}"}]} for name in "abc"
+    ]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(record) for record in records))
+    done = vcap("encode", tmp_path / "m.jsonl", "--text", "-o", tmp_path / "s", "--limit", 2)
+    assert done.exit_code == 0, done.stderr
+    assert sorted(FeatureStore(tmp_path / "s")) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        *(["--include", "a*"], ["--exclude", "a*"], ["--workers", "2"], ["--checksum"]),
+        *(["--fps", "1"], ["--frames", "3"], ["--sampler", "all"]),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_what_texts_have_no_use_for_is_refused_by_name(
+    vcap: Any, asked: list[Any], tmp_path: Path, flags: list[str]
+) -> None:
+    done = vcap("encode", "-", "--text", "-o", tmp_path / "s", *flags, stdin="a dog\n")
+    assert done.exit_code == 2
+    assert f"{flags[0]}: without effect with --text" in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_byte_order_mark_is_no_part_of_a_sentence(
     vcap: Any, asked: list[Any], tmp_path: Path
 ) -> None:

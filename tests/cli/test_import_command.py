@@ -63,10 +63,22 @@ def test_the_encoder_that_is_named_must_give_features_of_that_width(
 
 
 @pytest.mark.parametrize(
-    "flag", ["--text", "--fast-frames", "--exact-pixels", "--include=a*", "--exclude=a*"]
+    "flag",
+    [
+        *("--text", "--fast-frames", "--exact-pixels", "--include=a*", "--exclude=a*"),
+        *("--device=cpu", "--dtype=bf16", "--batch-size=8", "--workers=2"),
+    ],
 )
 def test_flags_that_are_for_encoding_are_refused(vcap: Any, tmp_path: Path, flag: str) -> None:
     path = notebook_file(tmp_path / "a.hdf5", ["video0"])
     result = vcap("encode", "--import", path, "-o", tmp_path / "store", flag)
     assert result.exit_code == 2
     assert flag.partition("=")[0] in result.stderr
+
+
+def test_a_device_that_the_environment_names_for_encoding_is_no_reason_to_refuse(
+    vcap: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCAP_SET__encode__device", "cpu")
+    path = notebook_file(tmp_path / "a.hdf5", ["video0"])
+    assert vcap("encode", "--import", path, "-o", tmp_path / "store").exit_code == 0

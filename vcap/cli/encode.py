@@ -52,6 +52,8 @@ def command(
     from vcap.engine.encode import EncodeSettings, choose_sampler
     from vcap.engine.flags import from_flags
 
+    if text or imported:
+        own.refuse_idle("--text" if text else "--import", locals())
     given: dict[str, Any] = {"model": model, "features": features}
     given["sampler"] = choose_sampler(fps, frames, sampler)
     given |= {"fast_frames": fast_frames or None, "exact_pixels": exact_pixels or None}
@@ -61,9 +63,9 @@ def command(
     rules |= {"force": force, "retry_failed": retry_failed}
     rules |= {} if text else {"checksum": checksum}
     if imported:
-        run, things, settings = _stored(inputs, text, include or exclude, limit, settings)
+        run, things, settings = _stored(inputs, text, limit, settings)
     elif text:
-        run, things = _texts(inputs)
+        run, things = _texts(inputs, limit)
     else:
         run, things = _videos(inputs, include=include or (), exclude=exclude or (), limit=limit)
         rules["workers"] = workers
@@ -81,22 +83,18 @@ def _tell(settings: Any, output: Path, things: Any, as_json: bool) -> None:
     echo_plan({**shown(settings).model_dump(), "output": output, "inputs": len(things)}, as_json)
 
 
-def _texts(inputs: list[str]) -> tuple[Any, Any]:
+def _texts(inputs: list[str], limit: int | None) -> tuple[Any, Any]:
     from vcap.engine.encode_text import encode_text, gather_texts
 
-    return encode_text, gather_texts(inputs, stdin=words_in())
+    return encode_text, gather_texts(inputs, stdin=words_in())[:limit]
 
 
-def _stored(
-    inputs: list[str], text: bool, chosen: Any, limit: int | None, settings: Any
-) -> tuple[Any, ...]:
+def _stored(inputs: list[str], text: bool, limit: int | None, settings: Any) -> tuple[Any, ...]:
     from vcap.engine.import_features import assumed, gather_features, import_features
     from vcap.errors import UsageError
 
     if text:
         raise UsageError("--text and --import contradict each other")
-    if chosen:
-        raise UsageError("--include and --exclude choose videos; with --import there are none")
     things = gather_features(inputs, limit=limit)
     return import_features, things, assumed(things, settings)
 

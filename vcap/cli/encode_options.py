@@ -1,6 +1,7 @@
 """The options that only `vcap encode` has."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,3 +44,22 @@ Import = Annotated[
         "--model and --sampler say what made them.",
     ),
 ]
+CHOICE = ("include", "exclude")
+IDLE = {  # options that have nothing to do in a mode
+    "--text": ("fps", "frames", "sampler", *CHOICE, "workers", "checksum"),
+    "--import": (*CHOICE, "workers", "batch_size", "device", "dtype"),
+}
+
+
+def refuse_idle(mode: str, given: Mapping[str, Any]) -> None:
+    """Refuse options of the command line that would be without effect.
+
+    Raises:
+        UsageError: the options are named.
+    """
+    from vcap.engine.settings import flag_of
+    from vcap.errors import UsageError
+
+    said = [name for name in IDLE[mode] if given.get(name) not in (None, False, "auto", [])]
+    if said:
+        raise UsageError(f"{' and '.join(map(flag_of, said))}: without effect with {mode}")
