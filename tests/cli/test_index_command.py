@@ -151,6 +151,29 @@ def test_the_environment_holds_defaults(
     monkeypatch.setenv("VCAP_SET__index__level", "frame")
     vcap("index", store, "-o", tmp_path / "index")
     assert Index.open(tmp_path / "index").level == "frame"
+    vcap("index", store, "-o", tmp_path / "flagged", "--level", "video")
+    assert Index.open(tmp_path / "flagged").level == "video"
+
+
+def test_the_environment_may_name_the_model_that_aggregates(
+    vcap: Any, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCAP_SET__index__aggregate", str(tmp_path / "no-such-model"))
+    refused = vcap("index", store, "-o", tmp_path / "index")
+    assert "no-such-model" in refused.stderr
+    assert refused.exit_code != 0
+    done = vcap("index", store, "-o", tmp_path / "index", "--aggregate", "mean")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_setting_that_an_index_has_not_is_refused_by_the_name_of_its_variable(
+    vcap: Any, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCAP_SET__index__agregate", "mean")
+    refused = vcap("index", store, "-o", tmp_path / "index")
+    assert refused.exit_code == 2
+    assert "VCAP_SET__index__agregate" in refused.stderr
+    assert "did you mean aggregate?" in refused.stderr
 
 
 def test_an_index_in_use_is_not_changed(vcap: Any, tmp_path: Path, store: Path) -> None:

@@ -20,7 +20,7 @@ import yaml
 from vcap.errors import ConfigError
 
 PREFIX = "VCAP_SET__"
-SECTIONS = ("caption", "encode", "evaluate", "retrieve")  # commands with variables of their own
+SECTIONS = ("caption", "encode", "evaluate", "index", "retrieve")  # commands with own variables
 SUFFIXES = (".yaml", ".yml")
 Kind = TypeVar("Kind")
 

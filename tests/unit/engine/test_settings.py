@@ -83,6 +83,7 @@ def test_the_strongest_source_of_a_key_wins_and_the_others_keep_theirs(tmp_path:
 
 def test_what_the_environment_says_to_another_command_is_passed_over() -> None:
     assert load(VCAP_SET__caption__model="mine", VCAP_SET__encode__fps="3") == Settings()
+    assert load(VCAP_SET__index__level="frame") == Settings()
 
 
 def test_without_any_source_there_are_the_defaults() -> None:
