@@ -220,7 +220,11 @@ def test_the_readme_s_way_from_the_published_files_to_scores(
     sampler = ["--sampler", "msrvtt-notebook", "--exact-pixels", "--device", "cpu"]
     encoded = vcap("encode", data, "-o", store, "--model", model_folder / "clip", *sampler)
     assert encoded.exit_code == 0, encoded.stderr
-    trained = vcap(*words(RECIPES[0], data, store, run))
+    other = vcap(*words(RECIPES[0], data, store, run))
+    assert other.exit_code == 2, "the recipe's encoder is another than that of these features"
+    mine = ["--set", f"encoder={model_folder / 'clip'}"]
+    assert mine[1] in other.stderr
+    trained = vcap(*words(RECIPES[0], data, store, run), *mine)
     assert trained.exit_code == 0, trained.stderr
     assert "records: train 5, val 2" in trained.stderr
     said = vcap("caption", data, "--model", run / "model", "--device", "cpu", "--json")

@@ -31,12 +31,12 @@ def test_annotations_of_adaclip_go_with_a_store_of_features(tmp_path: Path, vcap
         f"v{number}": {"extension": "mp4", "sentences": texts(number)} for number in range(24)
     }
     (tmp_path / "train.json").write_text(json.dumps(videos))
-    settings = ("train.epochs=1", "train.batch_size=8", "options.policy=null")
+    settings = ("train.epochs=1", "train.batch_size=8", "options.policy=null", "encoder=tiny")
     done = vcap(
         *("train", "retrieval", "-c", "adaclip-didemo", "--data", tmp_path / "train.json"),
         *("--features", tmp_path / "store", "-o", tmp_path / "run", "--device", "cpu"),
         *(word for setting in settings for word in ("--set", setting)),
-        *("--set", f"data.test={tmp_path / 'train.json'}"),
+        *("--set", f"data.test={tmp_path / 'train.json'}", "--set", "sampler=uniform 12"),
     )
     assert done.exit_code == 0, done.stderr
     assert "test/R@1" in done.stdout

@@ -138,12 +138,11 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
 
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
+    kind = _method(settings)
     splits = load_splits(settings.data)
     sizes = {"train": len(splits.train), "val": len(splits.val)}
     sizes |= {name: len(part) for name, part in splits.test.items()}
     run.reporter.info("records: " + ", ".join(f"{name} {n}" for name, n in sizes.items()))
-    entry = registry.find(registry.METHODS, settings.method, "method")
-    kind = registry.load(entry)
     if kind.reads_features(settings) and not settings.data.features:
         if num_started() > 1:
             raise UsageError(
@@ -156,6 +155,16 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
     outcome = train(method, settings.train, run)
     code = run.stop.exit_code if outcome.interrupted else 0
     return TrainResult(run.folder, outcome.step, outcome.total, outcome.scores, exit_code=code)
+
+
+def _method(settings: TrainConfig) -> Any:
+    """The method of these settings; features that are not as they say are refused first."""
+    from vcap.engine.given_features import refuse_other_features
+
+    kind = registry.load(registry.find(registry.METHODS, settings.method, "method"))
+    if kind.reads_features(settings):
+        refuse_other_features(settings)
+    return kind
 
 
 def _encoded(settings: TrainConfig, splits: "Splits", run: Run) -> TrainConfig:
@@ -278,6 +287,7 @@ def describe(settings: TrainConfig, output: Path) -> dict[str, Any]:
     """What a dry run tells: where, on how many records, and the resolved settings."""
     from vcap.engine.training_data import load_splits
 
+    _method(settings)
     splits = load_splits(settings.data)
     return {
         "method": settings.method,

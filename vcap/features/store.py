@@ -33,6 +33,7 @@ __all__ = [
     "FeatureStore",
     "feature_key",
     "header_bytes",
+    "read_fingerprint",
     "shard_bytes",
     "shard_name",
     "times_key",
@@ -53,6 +54,15 @@ def header_bytes(fingerprint: Mapping[str, Any], width: int) -> bytes:
     """Content of `store.json`: what made the features, and how wide they are."""
     header = {"schema": SCHEMA, "fingerprint": dict(fingerprint), "width": width}
     return (json.dumps(header, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_fingerprint(folder: Path) -> dict[str, Any]:
+    """What made the features of a store, without a look at its shards.
+
+    Raises:
+        FeatureError: the folder is no store.
+    """
+    return _read_store_json(folder)[0]
 
 
 class FeatureStore:
