@@ -30,7 +30,7 @@ from vcap.engine.methods.retrieval_options import (
     departures,
     with_frames,
 )
-from vcap.engine.methods.retrieval_parts import build_policy, open_encoder
+from vcap.engine.methods.retrieval_parts import build_policy, frozen_cnn_digest, open_encoder
 from vcap.engine.methods.retrieval_pictures import (
     POLICY,
     TOWERS,
@@ -51,7 +51,7 @@ from vcap.engine.training_data import (
     permutation,
     with_features,
 )
-from vcap.errors import AnnotationError, ConfigError, FeatureError
+from vcap.errors import AnnotationError, CheckpointError, ConfigError, FeatureError
 from vcap.metrics.retrieval import score_retrieval
 from vcap.models.aggregation import mean_vector
 from vcap.models.retrieval import (
@@ -291,18 +291,27 @@ class RetrievalMethod:
             yield {name: tensor.to(device) for name, tensor in inputs.items()}
 
     def extra_state(self) -> dict[str, Any]:
-        """Which encoder the features came from, or the training began with."""
-        return {"encoder": dict(self._encoder.fingerprint)}
+        """Which encoder the training began with, and what CNN stays as it is."""
+        return {
+            "encoder": dict(self._encoder.fingerprint),
+            "frozen_cnn": frozen_cnn_digest(self.retrieval.policy),
+        }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Refuse another encoder than the one the training began with.
+        """Refuse another encoder, or another frozen CNN, than the training began with.
 
         Raises:
-            FeatureError: both are named.
+            FeatureError: both encoders are named.
+            CheckpointError: the file of the CNN's weights is another one by now.
         """
         if theirs := state.get("encoder"):
             where = self.stores[0].folder if self.stores else self.config.encoder
             refuse_other_encoder(self._encoder.fingerprint, theirs, where, "the run was trained on")
+        if state.get("frozen_cnn") != frozen_cnn_digest(self.retrieval.policy):
+            raise CheckpointError(
+                f"options.policy_weights: {self.options.policy_weights} holds other weights than "
+                "when the run began"
+            )
 
     def export(self, folder: Path, scores: dict[str, float]) -> None:
         """Write weights, sizes, encoders and the card."""

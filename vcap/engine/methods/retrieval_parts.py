@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vcap.engine.encoders import ClipEncoder, Preprocess, load_encoder
-from vcap.engine.fingerprint import refuse_other_encoder
+from vcap.engine.fingerprint import refuse_other_encoder, weights_digest
 from vcap.engine.methods.freezing import freeze_towers
 from vcap.engine.methods.pairs import ReadTexts
 from vcap.engine.methods.retrieval_export import refuse_other_kinds
@@ -128,6 +128,13 @@ def build_policy(
             f"published ones: --set options.policy_weights={IMAGENET}"
         )
     return Policy(config, build_cnn(config.encoder, options.policy_weights, seed))
+
+
+def frozen_cnn_digest(policy: Policy | None) -> str | None:
+    """Digest of the weights of a CNN that does not train, which no checkpoint holds."""
+    if policy is None or policy.cnn is None or not policy.config.freeze_cnn:
+        return None
+    return weights_digest(dict(policy.cnn.named_parameters()))
 
 
 def build_cnn(name: Any, weights: str | None, seed: int) -> nn.Module:

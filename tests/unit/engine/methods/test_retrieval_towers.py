@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision import models
 
 from tests.unit.engine.towers import (
     BATCH,
@@ -29,7 +30,7 @@ from vcap.engine.retriever import load_retriever
 from vcap.engine.run import Run
 from vcap.engine.train import train_method
 from vcap.engine.training_data import load_splits
-from vcap.errors import ConfigError, FeatureError, InputError
+from vcap.errors import CheckpointError, ConfigError, FeatureError, InputError
 from vcap.features.store import FeatureStore
 
 POLICY = {"hidden_width": 64, "head_width": 8}
@@ -276,6 +277,19 @@ def test_a_training_on_pictures_that_goes_on_ends_with_the_same_bytes(
     assert len(unbroken) == 2
     for path, content in unbroken.items():
         assert (made / path).read_bytes() == content
+
+
+def test_a_run_does_not_go_on_with_another_frozen_cnn(sources: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cnn.pth"
+    torch.save(models.mobilenet_v2().state_dict(), path)
+    policy = {"policy": look("mobilenet_v2"), "policy_weights": str(path)}
+    ours = method(sources, options={"towers": "none", **policy})
+    state = ours.extra_state()
+    ours.load_extra_state(state)
+    torch.save(models.mobilenet_v2().state_dict(), path)
+    other = method(sources, options={"towers": "none", **policy})
+    with pytest.raises(CheckpointError, match=r"options\.policy_weights: .*cnn\.pth"):
+        other.load_extra_state(state)
 
 
 def test_a_subset_of_the_sampled_frames_makes_the_candidates(sources: Path) -> None:
