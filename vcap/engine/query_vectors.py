@@ -37,6 +37,7 @@ class Stored(Protocol):
     """An index as far as queries need it; `vcap.features.index.Index` is one."""
 
     folder: Any
+    header: Any
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -118,10 +119,13 @@ class QueryEncoder:
                 hint="--model FOLDER  # where that model lies now",
             ) from error
         if self._index.fingerprint.get("aggregation", found.digest) != found.digest:
-            again = f"vcap index STORE -o {shlex.quote(str(self._index.folder))} --force"
+            stores, own = (
+                shlex.join(self._index.header.stores),
+                shlex.quote(str(self._index.folder)),
+            )
             raise FeatureError(
                 f"{self._index.folder} has vectors of another model than {name} is now",
-                hint=f"{again} --aggregate {shlex.quote(name)}",
+                hint=f"vcap index {stores} -o {own} --force --aggregate {shlex.quote(name)}",
             )
         return found
 
