@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vcap.errors import FeatureError
 from vcap.features.index_files import Kind
-from vcap.features.index_search import NOWHERE, Rows, Scores, exact_search, rerank
+from vcap.features.index_search import NOWHERE, Rows, Scores, exact_search
 
 FLAT_BELOW = 100_000  # vectors; there exact search takes 10 ms
 LINKS = 32  # of a vector of a graph, hnsw
@@ -227,7 +227,7 @@ class Approximate:
     def candidates(self, queries: Scores, k: int) -> Rows:
         """Rows [Q, C] that are near each query [Q, D], C at least k; NOWHERE where too few."""
         wanted = min(max(k, self._rerank) + self._gone, self._index.ntotal)
-        labels: Rows = self._index.search(np.ascontiguousarray(queries), wanted)[1]  # [Q, C]
+        labels: Rows = self._index.search(queries, wanted)[1]  # [Q, C]
         if self._is_dense and not self._gone:
             return labels
         if self._is_dense:
@@ -237,7 +237,22 @@ class Approximate:
 
     def search(self, vectors: Scores, queries: Scores, k: int) -> tuple[Scores, Rows]:
         """The k best rows as `exact_search`, as far as they are found."""
+        queries = np.ascontiguousarray(queries)  # faiss reads memory as it lies
         return rerank(vectors, queries, self.candidates(queries, k), k)
+
+
+def rerank(vectors: Scores, queries: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
+    """The k best of the candidates [Q, C] of each query by exact scores, fewer where C is less.
+
+    Candidates that are NOWHERE come last, with score -inf. No row is copied to be compared.
+    """
+    known = np.sort(rows, axis=1)  # [Q, C], equal scores then come as in an exact search
+    scores = np.empty(known.shape, np.float32)  # [Q, C]
+    given = [faiss.swig_ptr(array) for array in (scores, queries, vectors, known)]
+    faiss.fvec_inner_products_by_idx(*given, vectors.shape[1], *known.shape)  # type: ignore[attr-defined]
+    order = (-scores).argsort(axis=1, kind="stable")[:, :k]  # [Q, k]
+    lines = np.arange(len(known))[:, None]  # [Q, 1]
+    return scores[lines, order], known[lines, order]
 
 
 def set_thoroughness(index: Any, settings: dict[str, int]) -> None:

@@ -79,18 +79,3 @@ def best(scores: Scores, k: int) -> tuple[Scores, Rows]:
 def _sorted(scores: Scores, k: int) -> tuple[Scores, Rows]:
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # [Q, k]
     return np.take_along_axis(scores, order, axis=1), order
-
-
-def rerank(vectors: Scores, queries: Scores, rows: Rows, k: int) -> tuple[Scores, Rows]:
-    """The k best of the candidates [Q, C] of each query by exact scores; NOWHERE where too few."""
-    k = min(k, rows.shape[1])
-    scores = np.full((len(queries), k), -np.inf, dtype=np.float32)  # [Q, k]
-    found = np.full((len(queries), k), NOWHERE, dtype=np.int64)  # [Q, k]
-    for place, query in enumerate(queries):
-        known = np.sort(rows[place])  # in order of rows: equal scores as in an exact search
-        known = known[known.searchsorted(0) :]
-        line = vectors[known] @ query
-        order = (-line).argsort(kind="stable")[:k]
-        scores[place, : len(order)] = line[order]
-        found[place, : len(order)] = known[order]
-    return scores, found

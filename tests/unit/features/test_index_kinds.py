@@ -8,7 +8,7 @@ import pytest
 
 from vcap.errors import FeatureError
 from vcap.features import index_kinds as kinds
-from vcap.features.index_search import NOWHERE, exact_search, rerank, unit
+from vcap.features.index_search import NOWHERE, exact_search, unit
 
 COUNT, WIDTH = 2000, 32
 
@@ -80,6 +80,15 @@ def test_scores_of_an_approximate_search_are_exact(vectors: np.ndarray) -> None:
     for own, places, query in zip(scores, rows, vectors, strict=False):
         np.testing.assert_allclose(own, vectors[places] @ query, atol=1e-6)
         assert (np.diff(own) <= 0).all()
+
+
+def test_queries_may_lie_in_memory_in_any_order(vectors: np.ndarray) -> None:
+    found = kinds.Approximate(kinds.build("IVF32,PQ4", vectors), np.arange(COUNT), {"nprobe": 8})
+    plain = found.search(vectors, vectors[:5], 10)
+    for own, same in zip(
+        plain, found.search(vectors, np.asfortranarray(vectors[:5]), 10), strict=True
+    ):
+        np.testing.assert_array_equal(own, same)
 
 
 def test_the_cheapest_sufficient_way_is_taken(vectors: np.ndarray) -> None:
@@ -159,9 +168,20 @@ def test_one_vector_has_no_neighbours_to_miss() -> None:
 
 def test_candidates_that_are_nowhere_are_no_hits() -> None:
     vectors = unit(np.eye(3))
-    scores, rows = rerank(vectors, vectors[:1], np.array([[NOWHERE, 2, NOWHERE, 0]]), 3)
+    scores, rows = kinds.rerank(vectors, vectors[:1], np.array([[NOWHERE, 2, NOWHERE, 0]]), 3)
     assert rows.tolist() == [[0, 2, NOWHERE]]
     assert scores[0, :2].tolist() == [1, 0] and scores[0, 2] == -np.inf
+
+
+def test_candidates_in_any_order_are_ranked_as_exact_search_ranks_all() -> None:
+    rng = np.random.default_rng(0)
+    vectors, queries = unit(rng.standard_normal((60, 9))), unit(rng.standard_normal((5, 9)))
+    vectors[40:] = vectors[:20]  # equal scores: the lower row first
+    rows = np.stack([rng.permutation(60) for _ in queries])
+    scores, found = kinds.rerank(vectors, queries, rows, 12)
+    wanted_scores, wanted = exact_search(vectors, queries, 12)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(scores, wanted_scores, atol=1e-6)
 
 
 def test_a_sample_is_the_same_every_time() -> None:
