@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vcap.models.policy import PolicyConfig
     from vcap.video.pictures import Look
 
-FRAMES_AT_ONCE = 32  # of the policy's own network
+FRAMES_AT_ONCE = 16  # of the policy's own network
 FRAMES_ON_GPU = 128
 
 Pixels = npt.NDArray[np.uint8]
