@@ -84,6 +84,21 @@ def test_an_archive_of_more_than_tensors_is_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "model.pt")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        torch.eye(3).to_sparse(),
+        torch.eye(3).to_sparse_coo().coalesce(),
+        torch.empty(2, 2, device="meta"),
+    ],
+    ids=["sparse", "coalesced", "nowhere"],
+)
+def test_a_tensor_that_is_not_plain_is_named(tmp_path: Path, odd: Tensor) -> None:
+    torch.save({"plain": torch.zeros(1), "layer.weight": odd}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"model\.pt: not a plain tensor.*layer\.weight"):
+        read_weights(tmp_path / "model.pt")
+
+
 def test_weights_wrapped_by_a_trainer_are_unwrapped(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "state_dict": {"w": torch.ones(2)}}, tmp_path / "model.pt")
     assert read_weights(tmp_path / "model.pt")["w"].tolist() == [1.0, 1.0]

@@ -52,6 +52,8 @@ def _document(path: Path) -> Any:
         raise AnnotationError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise AnnotationError(f"{path}: not a list of videos: nested too deep") from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise AnnotationError(f"{path}: {error}") from error
 
 
 def _is_json(line: str) -> bool:

@@ -23,6 +23,7 @@ CATEGORIES = (
 FIRST_VAL, FIRST_TEST = 6513, 7010  # the official split goes by the numbers of the videos
 # where published archives keep the videos
 FOLDERS = (".", "videos", "videos/all", "all", "TrainValVideo", "TestVideo")
+MOST_DIGITS = 100
 MANY = 10  # wrong entries that are told one by one
 
 
@@ -126,7 +127,7 @@ def _record(
         "path": paths.get(video.video_id),
         "url": video.url,
         "source_segment": times,
-        "split": _split(video),
+        "split": _split(video, name),
         "dataset": "msrvtt",
         "captions": captions,
         "label": _label(video.category),
@@ -139,12 +140,16 @@ def _record(
         raise _refused(f"{name}: {video.video_id}", complaints(error)) from error
 
 
-def _split(video: _Video) -> str | None:
+def _split(video: _Video, name: str) -> str | None:
     """What the file says, else what the number in the id says."""
     if video.split is not None:
         return SPLITS.get(video.split, video.split)
     number = video.video_id.removeprefix("video")
-    return official_split(int(number)) if number.isdecimal() else None
+    if not number.isdecimal():
+        return None
+    if len(number) > MOST_DIGITS:
+        raise _refused(name, [f"{video.video_id[:20]}...: a number of {len(number)} digits"])
+    return official_split(int(number))
 
 
 def _label(category: int | None) -> dict[str, Any] | None:

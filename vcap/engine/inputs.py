@@ -171,8 +171,10 @@ def _from_stdin(stdin: TextIO | None) -> list[Source]:
 
 def _from_records(records: Sequence[Record], folder: Path, name: str) -> list[Source]:
     if all(record.path is None for record in records):
-        hint = f"vcap download {name} -o DIR"
-        raise InputError(f"{name}: its videos are not here yet, only their urls", hint=hint)
+        raise InputError(
+            f"{name}: its videos are not here yet, only their urls; fetch them, and say in `path` "
+            "where each lies"
+        )
     return [_from_record(record, folder) for record in records]
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vcap.engine.clip_words import SIZE, clip_words
 from vcap.engine.encoders import Preprocess
-from vcap.engine.weights import load_weights, read_archive
+from vcap.engine.weights import is_plain, load_weights, read_archive
 from vcap.errors import CheckpointError
 from vcap.models.clip import TowerConfig, build_clip
 from vcap.models.mobilenet import build_mobilenet
@@ -133,8 +133,8 @@ def _parts(path: Path) -> tuple[dict[str, Tensor], Flags]:
     config = vars(config) if isinstance(config, Namespace) else config
     if not isinstance(state, dict) or not isinstance(config, dict):
         raise CheckpointError(f"{path} is no checkpoint of AdaCLIP: want `state_dict` and `config`")
-    if not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path}: `state_dict` holds more than named tensors")
+    if not all(isinstance(value, Tensor) and is_plain(value) for value in state.values()):
+        raise CheckpointError(f"{path}: `state_dict` holds more than named plain tensors")
     for name, value in state.items():
         if value.untyped_storage().nbytes() < value.numel() * value.element_size():
             raise CheckpointError(f"{path}: {name}: its shape {[*value.shape]} is not in the file")

@@ -101,7 +101,16 @@ def read_weights(path: Path) -> "dict[str, Tensor]":
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise CheckpointError(f"{path} holds more than named tensors")
+    odd = [str(name) for name, tensor in state.items() if not is_plain(tensor)]
+    if odd:
+        raise CheckpointError(f"{path}: not a plain tensor but sparse or the like: {_some(odd)}")
     return {str(name): tensor for name, tensor in state.items()}
+
+
+def is_plain(tensor: "Tensor") -> bool:
+    """Whether a tensor holds its numbers side by side, and not sparse, quantised or nowhere."""
+    is_strided = str(tensor.layout) == "torch.strided"
+    return is_strided and not (tensor.is_quantized or tensor.is_nested or tensor.is_meta)
 
 
 def read_archive(path: Path, containers: Sequence[Any] = ()) -> Any:

@@ -36,6 +36,7 @@ SHORT_TYPES = {"spatial": 1, "temporal": 2, "yes no": 3, "yesno": 3}
 FREE = frozenset(range(3, len(TYPES)))  # the types that ask for no motion or relation
 WUPS_THRESHOLDS = (0.0, 0.9)
 LIST_ACCURACY = "accuracy of answered lists"  # items between commas, blanks around them ignored
+LONGEST_NUMBER = 100  # digits; of some thousands Python makes no number
 OFFICIAL_FREE = "free as the official script prints it"
 
 Similarity = Callable[[str, str], float]
@@ -226,5 +227,5 @@ def type_number(given: Any) -> int | None:
         word = given.strip().lower().replace("_", " ").replace("color", "colour")
         if not word.isdecimal():
             return TYPES.index(word) if word in TYPES else SHORT_TYPES.get(word)
-        given = int(word)
+        given = int(word) if len(word) < LONGEST_NUMBER else None
     return given if type(given) is int and 0 <= given < len(TYPES) else None

@@ -90,3 +90,10 @@ def test_records_that_are_only_compared_need_no_source(tmp_path: Path) -> None:
     assert ids(path, need_source=False) == ["a"]
     with pytest.raises(AnnotationError, match="want a path or an url"):
         read_records(path)
+
+
+def test_a_number_longer_than_python_reads_is_told_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text('{"videos": [{"id": ' + "7" * 5000 + '}],\n"sentences": []}')
+    with pytest.raises(AnnotationError, match=r"m\.json: Exceeds the limit"):
+        read_records(path)

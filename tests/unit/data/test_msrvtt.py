@@ -82,6 +82,14 @@ def test_the_number_of_a_video_says_its_split_where_the_file_does_not() -> None:
     assert Counter(map(official_split, range(10000))) == {"train": 6513, "val": 497, "test": 2990}
 
 
+def test_a_number_longer_than_python_reads_is_refused() -> None:
+    endless = {**video(1), "video_id": "video" + "7" * 5000}
+    del endless["split"]
+    (told,) = refusal([endless], [])
+    assert "video77777" in told and "a number of 5000 digits" in told
+    assert len(told) < 200
+
+
 def test_a_video_of_another_name_has_no_split_of_its_own() -> None:
     entry = {"video_id": "clip-a"}
     assert msrvtt_records(value([entry], []), "m.json")[0].dump() == {

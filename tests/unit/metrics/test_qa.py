@@ -157,6 +157,7 @@ def test_nothing_to_score_is_refused(missing: str) -> None:
         (9, None),
         (-1, None),
         ("9", None),
+        ("7" * 5000, None),
         ("why", None),
         (None, None),
         (True, None),
