@@ -100,17 +100,19 @@ class Searchable:
 
         count, width = self._vectors.shape
         factory = kinds.factory_of(kind, count, width)
-        if kind != "flat":
-            self._reporter.info(f"index: {factory} of {count} vectors {width} wide")
-        index = kinds.build(factory, self._vectors)
         search: dict[str, int] = {}
         measured = dict(EXACT)
-        if kind != "flat":
+        if kind == "flat":
+            with output_errors(self._place):
+                kinds.write_flat(self._place / files.FAISS, self._vectors)
+        else:
+            self._reporter.info(f"index: {factory} of {count} vectors {width} wide")
+            index = kinds.build(factory, self._vectors)
             sample = kinds.draw_sample(self._vectors)
             search, reached = kinds.tune(index, self._vectors, sample, recall)
             measured = {"recall@10": reached, "sample": len(sample.rows)}
             write_array(self._place / files.LABELS, np.arange(count))
-        self._write(index)
+            self._write(index)
         return replace(
             self._header,
             kind=kind,

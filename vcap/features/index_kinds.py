@@ -276,3 +276,14 @@ def read_to_change(path: Path) -> Any:
 def write_faiss(path: Path, index: Any) -> None:
     """Write a faiss index."""
     faiss.write_index(index, str(path))
+
+
+def write_flat(path: Path, vectors: Scores) -> None:
+    """Write an exact index of vectors [N, D] as faiss does, without holding it in memory."""
+    count, width = vectors.shape
+    empty = faiss.serialize_index(faiss.IndexFlatIP(width)).tobytes()
+    num_vectors, num_numbers = (size.to_bytes(8, "little") for size in (count, count * width))
+    with path.open("wb") as file:
+        file.write(empty[:8] + num_vectors + empty[16:-8] + num_numbers)
+        for rows in blocks(count):
+            file.write(np.ascontiguousarray(vectors[rows]).data)

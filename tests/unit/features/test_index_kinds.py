@@ -200,3 +200,18 @@ def test_a_written_index_is_searched_where_it_lies(
     assert isinstance(mapped, faiss.IndexIVFPQFastScan | faiss.IndexIVFPQ | faiss.IndexHNSW)
     own = index.search(vectors[:9], 5)[1]
     np.testing.assert_array_equal(mapped.search(vectors[:9], 5)[1], own)
+
+
+@pytest.mark.parametrize("count", [0, 1, 700])
+def test_an_exact_index_is_what_faiss_would_write(
+    vectors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(kinds, "BLOCK", 300)
+    own, theirs = tmp_path / "own", tmp_path / "theirs"
+    kinds.write_flat(own, vectors[:count])
+    flat = faiss.IndexFlatIP(WIDTH)
+    flat.add(np.ascontiguousarray(vectors[:count]))
+    faiss.write_index(flat, str(theirs))
+    assert own.read_bytes() == theirs.read_bytes()
+    found = faiss.read_index(str(own))
+    assert (found.ntotal, found.metric_type) == (count, faiss.METRIC_INNER_PRODUCT)
