@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,22 @@ def kill_when_grown(run: subprocess.Popen[str], folder: Path) -> bool:
         time.sleep(0.005)
     run.communicate()
     return False
+
+
+def interrupt_when_grown(run: subprocess.Popen[str], folder: Path) -> str:
+    """Ctrl-C as soon as the journal has a done item; gives what the run said on stderr."""
+    while run.poll() is None and not done(folder):
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=DEADLINE_SECONDS)
+    assert run.returncode == 130, err
+    return err
+
+
+def most_done(folder: Path) -> int:
+    """How often the journal says of one item that it was done, at most."""
+    keys = Counter(entry["key"] for entry in journal(folder) if entry["status"] == "done")
+    return max(keys.values())
 
 
 def done(folder: Path) -> int:

@@ -1,15 +1,19 @@
 """A run of `caption` that is killed each time its journal has grown ends with the same files."""
 
 import json
-import signal
 import subprocess
-import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.killing import DEADLINE_SECONDS, done, journal, kill_when_grown, start_child
+from tests.killing import (
+    DEADLINE_SECONDS,
+    done,
+    interrupt_when_grown,
+    kill_when_grown,
+    most_done,
+    start_child,
+)
 from tests.small_videos import make_video
 
 NUM_VIDEOS = 9
@@ -76,20 +80,14 @@ def test_killed_each_time_the_journal_grows_it_ends_with_the_same_files(
     out, err = begin(videos, output).communicate(timeout=DEADLINE_SECONDS)
     assert out.split() == [str(NUM_VIDEOS - seen[-1]), str(seen[-1])], err
     assert contents(output) == unbroken
-    times_done = Counter(entry["key"] for entry in journal(output) if entry["status"] == "done")
-    assert set(times_done.values()) == {1}
+    assert most_done(output) == 1
 
 
 def test_an_interrupt_leaves_whole_files_and_the_joined_file_of_what_is_done(
     videos: Path, tmp_path: Path, unbroken: dict[str, bytes]
 ) -> None:
     output = tmp_path / "out"
-    run = begin(videos, output, pause=0.3)
-    while run.poll() is None and not done(output):
-        time.sleep(0.005)
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=DEADLINE_SECONDS)
-    assert run.returncode == 130, err
+    interrupt_when_grown(begin(videos, output, pause=0.3), output)
     finished = done(output)
     assert 0 < finished < NUM_VIDEOS
     joined = [json.loads(line) for line in (output / "captions.jsonl").read_text().splitlines()]

@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,13 +94,12 @@ class MeteorProcess:
             if self._said.closed:
                 raise UnavailableError("METEOR (Java) was ended")
             writer.start()
-            try:
+            with ExitStack() as undo:
+                undo.callback(writer.join)
+                undo.callback(self._process.kill)  # before that, as it ends the writer too
                 self._read(rows)
-            except BaseException:
-                self._process.kill()  # which ends the writer too
-                raise
-            finally:
-                writer.join()
+                undo.pop_all()
+            writer.join()
         return rows
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "vcap-meteor-"
@@ -30,11 +30,10 @@ class Scratch:
         sweep_scratch(Path(tempfile.gettempdir()))
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._handle = -1
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._hold()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def close(self) -> None:
         """Remove it."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -197,9 +197,8 @@ def open_tools(
         raise UnavailableError("there is no Java on this machine", hint=INSTALL_JAVA)
     folder = cache_dir or cache_path().parent
     tools = Tools(found, full_paraphrase_table, folder, reporter or Silent(), java is True)
-    try:
+    with ExitStack() as undo:
+        undo.callback(tools.close, cancel=True)
         yield tools
-    except BaseException:
-        tools.close(cancel=True)
-        raise
+        undo.pop_all()
     tools.close()
