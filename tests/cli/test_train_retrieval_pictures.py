@@ -10,6 +10,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tests.together import run
 from tests.unit.engine.towers import NUM_FRAMES, look, parts, write_sources
 
 DATA = ("msrvtt", "didemo", "activitynet")
@@ -22,16 +23,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sources(tmp_path_factory.mktemp("sources"))
 
 
-def words(sources: Path, run: Path, **changes: Any) -> list[object]:
+def words(sources: Path, folder: Path, **changes: Any) -> list[object]:
     """The command line of a training; JSON is YAML too."""
-    recipe = run.with_suffix(".yaml")
+    recipe = folder.with_suffix(".yaml")
     recipe.write_text(json.dumps(parts(sources, **changes)))
-    return ["train", "retrieval", "-c", recipe, "-o", run]
+    return ["train", "retrieval", "-c", recipe, "-o", folder]
 
 
-def told(run: Path) -> dict[str, Any]:
+def told(folder: Path) -> dict[str, Any]:
     """The config of the model that a run made."""
-    found: dict[str, Any] = json.loads((run / "model" / "config.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "model" / "config.json").read_text())
     return found
 
 
@@ -87,6 +88,29 @@ def test_words_are_aggregated_on_features_made_on_the_way(
     assert done.exit_code == 0, done.stderr
     done = vcap("retrieve", "a small star", "--index", tmp_path / "index", "--json")
     assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_towers_on_pictures_as_one_does_with_twice_the_batch(
+    sources: Path, tmp_path: Path, vcap: Any
+) -> None:
+    changes: dict[str, Any] = {
+        "options": {"towers": "both", "policy": None, "captions": "concat", "tower_rate": 1.0},
+        "model": {"word_aggregation": "mlp", "frame_aggregation": "mean"},
+    }
+    one, two = tmp_path / "one", tmp_path / "two"
+    few = {"steps": 2, "eps": 1e-2}  # so that rounding stays small
+    assert vcap(*words(sources, one, **changes, train={**few, "batch_size": 4})).exit_code == 0
+    line = words(sources, two, **changes, train={**few, "batch_size": 2})
+    code, _, stderr = run(2, *line)
+    assert code == 0, stderr
+    before = load_file(sources / "clip" / "model.safetensors")
+    wanted, found = (
+        load_file(folder / "model" / "encoder" / "model.safetensors") for folder in (one, two)
+    )
+    assert not torch.equal(wanted["visual.proj"], before["visual.proj"])
+    for name, weight in wanted.items():
+        torch.testing.assert_close(found[name], weight, rtol=0, atol=1e-5, msg=name)
 
 
 def test_wrong_wishes_end_the_command_before_anything_is_read(

@@ -129,6 +129,19 @@ def test_the_scale_is_the_towers_own_where_they_train(sources: Path) -> None:
     assert words.retrieval.logit_scale.requires_grad
 
 
+@pytest.mark.parametrize("towers", ["text", "both"])
+def test_the_loss_falls_while_towers_and_a_policy_on_pictures_learn(
+    sources: Path, towers: str
+) -> None:
+    options = {"towers": towers, "policy": look("raw"), "end_temperature": 0.5}
+    ours = method(sources, model={"frame_aggregation": "mean"}, options=options)
+    losses = steps(ours, 8, rate=0.02)
+    assert losses[-1] < 0.9 * losses[0]
+    policy = ours.retrieval.policy
+    assert policy is not None
+    assert any(bool(weight.grad.any()) for weight in policy.parameters() if weight.grad is not None)
+
+
 @pytest.mark.parametrize("words", ["mlp", "transformer"])
 def test_words_are_weighed_by_what_trains_beside_a_tower_that_does_not(
     sources: Path, tmp_path: Path, words: str
