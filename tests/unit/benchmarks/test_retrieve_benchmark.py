@@ -101,7 +101,8 @@ def test_an_exact_gallery_is_searched_as_faiss_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_index_of_codes_is_compared_with_exact_search_and_with_faiss(tmp_path: Path) -> None:
     timings, rows = benchmark.compare_large(benchmark.QUICK, tmp_path, 1)
-    assert "IVF" in timings[2].name
+    assert all("IVF" in timing.name for timing in timings[3:])
+    assert {timing.count for timing in (timings[0], *timings[3:])} == {benchmark.LARGE_QUERIES}
     found = named(rows, "recall@10").ratio
     assert found is not None and found > 0.8
     assert [row.goal for row in rows] == [20, 0.95, 1.1, 1]
@@ -111,14 +112,21 @@ def test_an_index_of_codes_is_compared_with_exact_search_and_with_faiss(tmp_path
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
 
 
-def test_kept_frames_are_compared_with_all_encoded() -> None:
-    timings, rows = benchmark.compare_selection(1, 14, TINY)
-    assert [timing.name for timing in timings] == [
-        "all 14 frames encoded",
-        "12 kept by small grey pictures",
-        "12 kept by MobileNetV3",
-    ]
-    assert [row.goal for row in rows] == [3, 3]
+def test_two_ways_that_take_turns_ask_all_queries_one_after_the_other() -> None:
+    asked: list[float] = []
+    queries = np.arange(20, dtype=np.float32)[:, None]
+    turn = benchmark.in_turns(lambda query, k: asked.append(float(query[0, 0])), queries)
+    assert [turn() for _ in range(benchmark.TURNS + 1)] == [2] * (benchmark.TURNS + 1)
+    assert asked == [*range(20), 0, 1]
+
+
+@pytest.mark.slow
+def test_kept_frames_are_compared_with_all_encoded(tmp_path: Path) -> None:
+    timings, rows = benchmark.compare_selection(tmp_path, 1, 14, TINY, quick=True)
+    assert timings[0].name.startswith("all 14 frames")
+    assert all(timing.wall_seconds > 0 for timing in timings)
+    assert named(rows, "the same features").verdict == "met"
+    assert {row.goal for row in rows if row.unit == "wall"} == {3}
 
 
 @pytest.mark.slow
