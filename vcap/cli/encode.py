@@ -59,9 +59,8 @@ def command(
     given |= {"fast_frames": fast_frames or None, "exact_pixels": exact_pixels or None}
     given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
     settings = from_flags("encode", EncodeSettings, given, unless="auto")
-    rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors}
-    rules |= {"force": force, "retry_failed": retry_failed}
-    rules |= {} if text else {"checksum": checksum}
+    rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
+    rules |= {"retry_failed": retry_failed} | ({} if text else {"checksum": checksum})
     if imported:
         run, things, settings = _stored(inputs, text, limit, settings)
     elif text:
