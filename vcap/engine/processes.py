@@ -9,6 +9,8 @@ from vcap.engine.interrupt import ending_at_once
 from vcap.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
+    import torch
+
     from vcap.engine.run import Run
     from vcap.engine.schedule import TrainSettings
 
@@ -23,6 +25,25 @@ def is_helper() -> bool:
 def num_started() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def own_device(device: "torch.device") -> "torch.device":
+    """The GPU of this process where several train, one each; any other device as it is.
+
+    Raises:
+        DeviceError: there are fewer GPUs than processes.
+    """
+    import torch
+
+    if "LOCAL_RANK" not in os.environ or device.type != "cuda":
+        return device
+    rank, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if rank >= count:
+        raise DeviceError(
+            f"process {rank + 1} has no GPU of its own: {count} on this machine",
+            hint="--device cpu",
+        )
+    return torch.device("cuda", rank)
 
 
 def refuse_other_number(theirs: int, ours: int, again: str) -> None:

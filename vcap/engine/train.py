@@ -13,7 +13,7 @@ from vcap.engine.files import has_leftovers, output_errors, settle_folder
 from vcap.engine.fingerprint import differences
 from vcap.engine.interrupt import StopRequest
 from vcap.engine.lock import PRIVATE, hold
-from vcap.engine.processes import is_helper, num_started
+from vcap.engine.processes import is_helper, num_started, own_device
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run, choose_device, open_run, seed_everything
 from vcap.engine.schedule import TrainConfig
@@ -138,6 +138,7 @@ def _train(settings: TrainConfig, run: Run) -> TrainResult:
 
     if settings.train.threads:
         torch.set_num_threads(settings.train.threads)
+    run.device = own_device(run.device)
     kind = _method(settings)
     splits = load_splits(settings.data)
     sizes = {"train": len(splits.train), "val": len(splits.val)}

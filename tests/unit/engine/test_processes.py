@@ -4,12 +4,14 @@ import os
 import signal
 
 import pytest
+import torch
 
 from vcap.engine.interrupt import StopRequest, ending_at_once
 from vcap.engine.processes import (
     is_helper,
     launcher,
     num_started,
+    own_device,
     refuse_other_number,
     telling_lost_processes,
 )
@@ -27,6 +29,18 @@ def test_the_second_of_two_is_a_helper(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert is_helper()
     assert launcher() == "torchrun --nproc-per-node 2 -m "
+
+
+def test_each_of_several_processes_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, processor = torch.device("cuda"), torch.device("cpu")
+    assert own_device(gpu) == gpu
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert own_device(gpu) == torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(DeviceError, match="process 2 has no GPU of its own: 1 on this machine"):
+        own_device(gpu)
+    assert own_device(processor) == processor
 
 
 def test_a_run_of_two_processes_names_the_command_that_goes_on_with_two() -> None:
