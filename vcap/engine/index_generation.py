@@ -6,6 +6,7 @@ Only while the lock of the index's folder is held. Shapes: N vectors, D width.
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -38,7 +39,8 @@ def write_generation(
     """
     header = replace(header, generation=next_generation(folder))
     place = folder / header.generation
-    try:
+    with ExitStack() as undo:
+        undo.callback(_remove_uncounted, folder, place)
         header = write_rows(place, header, _blocks(old, changes))
         vectors = files.load_array(
             place / files.VECTORS, np.dtype("<f4"), (header.num_vectors, header.width)
@@ -46,11 +48,13 @@ def write_generation(
         work = Searchable(place, header, vectors, reporter)
         header = work.build() if old is None or changes.keep is None else work.change(old, changes)
         commit(folder, header)
-    except BaseException:
-        if not _counts(folder, place.name):
-            shutil.rmtree(place, ignore_errors=True)
-        raise
+        undo.pop_all()
     return header
+
+
+def _remove_uncounted(folder: Path, place: Path) -> None:
+    if not _counts(folder, place.name):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _counts(folder: Path, generation: str) -> bool:
