@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BLOCK = 64  # videos or texts that are worked on at once
 SHOWN = 60  # characters of a text in a message
+SMALL_BATCH = 8  # of frames; smaller ones cost more a frame
 UNIMPORTANT = ("freeze_cnn", "batch_statistics")  # of a policy that does not learn any more
 Vectors = npt.NDArray[np.float32]
 
@@ -97,7 +98,11 @@ class Retriever:
         Raises:
             CheckpointError: what is found under its name is another one.
         """
-        return self._encoder(self.company.encoder, self._dtype)
+        encoder = self._encoder(self.company.encoder, self._dtype)
+        if self.selection is not None and self.device.type == "cpu":  # or one video fills no batch
+            kept = max(SMALL_BATCH, self.model.config.num_kept)
+            encoder.batch_size = min(encoder.batch_size, kept)
+        return encoder
 
     @cached_property
     def text_encoder(self) -> ClipEncoder:

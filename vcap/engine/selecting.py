@@ -7,6 +7,7 @@ Shapes: V videos, T candidate frames, K kept, H W pixels, C colours, W width.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,10 +184,15 @@ class Chooser:
 
     def __init__(self, model: "Retriever") -> None:
         """Take the model, whose policy looks at pictures."""
+        from vcap.models.mobilenet import for_reading
+
         policy = model.model.policy
         assert policy is not None
         self.look = look_of(policy.config)
         self._policy: Any = policy
+        if policy.cnn is not None:
+            self._policy = deepcopy(policy)
+            self._policy.cnn = for_reading(self._policy.cnn)
         self._num_kept = model.model.config.num_kept
         self._device = model.device
         self._at_once = FRAMES_ON_GPU if model.device.type == "cuda" else FRAMES_AT_ONCE

@@ -6,9 +6,12 @@ Shapes: M pictures of H W pixels.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision import models
 
 MobileNetName = Literal["mobilenet_v3_large", "mobilenet_v2"]
@@ -37,3 +40,24 @@ def build_mobilenet(name: MobileNetName, weights: Mapping[str, Tensor] | None = 
         model.load_state_dict({k: v for k, v in weights.items() if not k.startswith(last)})
     assert isinstance(model, nn.Module)
     return model
+
+
+def for_reading(network: nn.Module) -> nn.Module:
+    """The same network, changed for speed in use: norms become part of the convolutions before.
+
+    Colours lie side by side in memory, which small convolutions want on a processor. Results agree
+    but for rounding; statistics stay as they are from here on.
+    """
+    return _merged(network.eval()).to(memory_format=torch.channels_last)
+
+
+def _merged(module: nn.Module) -> nn.Module:
+    """Each norm that follows a convolution taken into it."""
+    children = [*module.named_children()]
+    for (name, first), (after, second) in pairwise(children):
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            setattr(module, name, fuse_conv_bn_eval(first, second))
+            setattr(module, after, nn.Identity())
+    for _, child in children:
+        _merged(child)
+    return module
