@@ -54,11 +54,10 @@ def command(
 
     if text or imported:
         own.refuse_idle("--text" if text else "--import", locals())
-    given: dict[str, Any] = {"model": model, "features": features}
-    given["sampler"] = choose_sampler(fps, frames, sampler)
+    given: dict[str, Any] = {"model": model, "features": features, "batch_size": batch_size}
+    given |= {"sampler": choose_sampler(fps, frames, sampler), "device": device, "dtype": dtype}
     given |= {"fast_frames": fast_frames or None, "exact_pixels": exact_pixels or None}
-    given |= {"stream": stream, "batch_size": batch_size, "device": device, "dtype": dtype}
-    settings = from_flags("encode", EncodeSettings, given, unless="auto")
+    settings = from_flags("encode", EncodeSettings, given | {"stream": stream}, unless="auto")
     rules: dict[str, Any] = {"on_error": on_error, "max_errors": max_errors, "force": force}
     rules |= {"retry_failed": retry_failed} | ({} if text else {"checksum": checksum})
     if imported:
