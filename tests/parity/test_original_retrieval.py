@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vcap.engine.original_retrieval import OriginalRetrieval, read_original_retrieval
+from vcap.engine.retriever import load_retriever
 from vcap.errors import CheckpointError
 from vcap.models.retrieval import to_original
 
@@ -90,6 +91,22 @@ def test_a_checkpoint_file_gives_the_recorded_frames_choices_and_similarities(
     assert original.sampler == f"adaclip-linspace {config['num_frm']}"
     assert original.max_tokens == config["max_txt_len"]
     assert original.preprocess.size == config["clip_config"]["res"]
+
+
+def test_vectors_to_store_and_to_search_with_give_the_recorded_similarities(
+    tmp_path: Path, weights: Tensors, config: dict[str, Any], recorded: Tensors
+) -> None:
+    path = write(tmp_path / "trained_model.pth", weights, config)
+    found = load_retriever(str(path), device="cpu")
+    order = recorded["eval.actions_knn"].argmax(dim=2).argsort(dim=1)[..., None]
+    frames = recorded["eval.frame_embd"].gather(1, order.expand_as(recorded["eval.frame_embd"]))
+    videos = found.video_vectors([own.numpy() for own in frames])  # of a store: in order of time
+    texts = found.embedded_texts(recorded["text_embd_all"][:, 0].numpy())
+    scale = found.model.logit_scale.exp()
+    close(scale * torch.from_numpy(texts @ videos.T), recorded["eval.sim_matrix"])
+    assert found.selection is not None
+    with pytest.raises(CheckpointError, match="knows 96 tokens, CLIP's words are 49408"):
+        found.text_vectors(["a man"])
 
 
 def test_flags_kept_as_a_namespace_are_read_too(
