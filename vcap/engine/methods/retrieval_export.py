@@ -85,7 +85,7 @@ def write_model(folder: Path, made: Made, config: TrainConfig) -> None:
             "model": asdict(model.config),
             "policy": None if model.policy is None else asdict(model.policy.config),
             "towers": made.towers,
-            **_encoders(folder, made, towers),
+            **_encoders(folder, made, towers, config.train.weights == "fp16"),
             "max_tokens": made.max_tokens,
             "sampler": made.sampler,
             **({"pixels": "exact"} if made.exact else {}),
@@ -93,28 +93,31 @@ def write_model(folder: Path, made: Made, config: TrainConfig) -> None:
     )
 
 
-def _encoders(folder: Path, made: Made, towers: Mapping[str, Tensor]) -> dict[str, Any]:
+def _encoders(folder: Path, made: Made, towers: Mapping[str, Tensor], half: bool) -> dict[str, Any]:
     """What config.json says of encoders; those that were trained are written."""
     name = str(made.encoder["name"])
     if made.towers == "both":
-        trained = write_trained_encoder(folder / IMAGES, name, towers)
+        trained = write_trained_encoder(folder / IMAGES, name, towers, half)
         features = {"features": made.encoder["features"]}
         return {"encoder": {"name": IMAGES, **features, "fingerprint": trained}, TEXT_KEY: None}
     encoder = bundled_encoder(folder, made.encoder)
     if made.towers == "text":
-        trained = write_trained_encoder(folder / TEXT, name, towers)
+        trained = write_trained_encoder(folder / TEXT, name, towers, half)
         return {"encoder": encoder, TEXT_KEY: {"name": TEXT, "fingerprint": trained}}
     reads_words = made.model.clip is not None
     same = {"name": encoder["name"], "fingerprint": encoder["fingerprint"]}
     return {"encoder": encoder, TEXT_KEY: same if reads_words else None}
 
 
-def write_trained_encoder(folder: Path, name: str, trained: Mapping[str, Tensor]) -> dict[str, Any]:
+def write_trained_encoder(
+    folder: Path, name: str, trained: Mapping[str, Tensor], half: bool = False
+) -> dict[str, Any]:
     """Write an encoder with some of its weights replaced, as a folder that loads by its path.
 
     Args:
         name: of the encoder that the training began with.
         trained: weights by their names in it; the others stay as they were.
+        half: store all in float16.
 
     Returns:
         The fingerprint of what was written, under the name of the folder.
@@ -122,7 +125,10 @@ def write_trained_encoder(folder: Path, name: str, trained: Mapping[str, Tensor]
     source = load_encoder(name, dtype="fp32")
     model = source.towers
     model.load_state_dict(dict(trained), strict=False)
-    tensors = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    tensors = {
+        key: value.half() if half and value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+    }
     folder.mkdir(parents=True)
     own = own_encoder_folder(name)
     if own is not None:

@@ -94,7 +94,9 @@ def checked_options(config: TrainConfig) -> RetrievalOptions:
     return options
 
 
-def with_frames(asked: Mapping[str, Any], num_frames: int, options: RetrievalOptions) -> Any:
+def with_frames(
+    asked: Mapping[str, Any], num_frames: int, options: RetrievalOptions
+) -> dict[str, Any]:
     """Sizes as asked for; of those that are not, numbers of frames follow from the data."""
     found: dict[str, Any] = {"num_frames": num_frames, **asked}
     if options.num_used:

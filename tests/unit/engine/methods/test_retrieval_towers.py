@@ -260,6 +260,16 @@ def test_a_cnn_that_is_not_frozen_learns(sources: Path) -> None:
     assert "features.0.0.weight" in moved(before, cnn_of(ours))
 
 
+def test_half_weights_are_those_that_the_scores_are_of(sources: Path, tmp_path: Path) -> None:
+    options = {"towers": "both", "policy": look("raw")}
+    made = trained(sources, tmp_path / "run", options=options, train={"weights": "fp16"})
+    for folder in (made, made / "encoder"):
+        kinds = {value.dtype for value in weights(folder).values()}
+        assert kinds == {torch.float16}
+    found = load_retriever(str(made), device="cpu")
+    assert found.encoder.fingerprint["weights"] == found.encoder_fingerprint["weights"]
+
+
 def test_every_batch_of_pictures_is_the_same_when_asked_for_again(sources: Path) -> None:
     ours = method(sources, options={"towers": "both", "policy": look("raw")})
     first, other, again = ours.batch(0, 1), ours.batch(1, 0), ours.batch(0, 1)
