@@ -88,7 +88,8 @@ class Native:
         """RGB uint8 [H, W, 3], neither scaled nor turned."""
         if self._last is None or self._last[0] is not frame:
             converted = self._reformatter.reformat(frame, format="rgb24", threads=1)
-            self._last = (frame, converted.to_ndarray())
+            pixels: Pixels = converted.to_ndarray()  # type: ignore[assignment]
+            self._last = (frame, pixels)
         return self._last[1]
 
 
