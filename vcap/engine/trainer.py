@@ -8,7 +8,6 @@ timing.jsonl.
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -44,6 +43,7 @@ from vcap.engine.files import (
     write_atomic,
 )
 from vcap.engine.methods import Method, Objective
+from vcap.engine.metrics_log import MetricsLog, size_of
 from vcap.engine.optimizer import make_optimizer
 from vcap.engine.processes import (
     launcher,
@@ -77,31 +77,6 @@ class Outcome:
     best_step: int | None
     scores: dict[str, float]
     interrupted: bool = False
-
-
-class MetricsLog:
-    """metrics.jsonl: appended to, cut back to the checkpoint when a run goes on."""
-
-    def __init__(self, path: Path, num_bytes: int) -> None:
-        self.path = path
-        with output_errors(path):
-            self._stream = path.open("ab")
-            self._stream.truncate(num_bytes)
-
-    def write(self, values: dict[str, Any]) -> None:
-        """Append one line."""
-        with output_errors(self.path):
-            self._stream.write(json.dumps(values).encode() + b"\n")
-            self._stream.flush()
-
-    def sync(self) -> int:
-        """Make all lines durable; gives their number of bytes."""
-        os.fsync(self._stream.fileno())
-        return self._stream.tell()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
 
 
 class Trainer:
@@ -159,7 +134,7 @@ class Trainer:
             folder = Path(stack.enter_context(TemporaryDirectory()))
         self.log = MetricsLog(folder / "metrics.jsonl", self._resume())
         stack.callback(self.log.close)
-        self.timing = MetricsLog(folder / "timing.jsonl", _size(folder / "timing.jsonl"))
+        self.timing = MetricsLog(folder / "timing.jsonl", size_of(folder / "timing.jsonl"))
         stack.callback(self.timing.close)
         self.timing.write({"event": "start", "step": self.position.step})
 
@@ -384,10 +359,6 @@ def round_weights(model: nn.Module) -> None:
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
             tensor.copy_(tensor.half())
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
 
 
 def train(method: Method, settings: TrainSettings, run: Run) -> Outcome:
