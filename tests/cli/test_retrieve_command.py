@@ -156,7 +156,7 @@ def test_searching_with_a_stored_video_loads_no_torch(clips: Path) -> None:
     code = (
         "import sys; from vcap.cli.app import app; "
         f"code = app({words!r}, standalone_mode=False); "
-        "heavy = ('torch', 'av', 'open_clip', 'transformers', 'faiss', 'yaml'); "
+        "heavy = ('torch', 'av', 'open_clip', 'transformers', 'faiss', 'yaml', 'pydantic'); "
         "print([name for name in heavy if name in sys.modules]); "
         "sys.exit(code)"
     )

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from vcap.cli.values import take_plainly
 from vcap.errors import InputError
 
 
@@ -16,6 +17,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse; while completing, leave values as they are: converting them loads pydantic."""
         if not ctx.resilient_parsing:
+            take_plainly(self.get_params(ctx))
             return super().parse_args(ctx, args)
         found, ctx.args, _ = self.make_parser(ctx).parse_args(args=args)
         for param in self.get_params(ctx):
