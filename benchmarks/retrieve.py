@@ -309,10 +309,11 @@ def compare_overhead(count: int, work: Path, rounds: int) -> Part:
     queries = clusters.queries(LARGE_QUERIES)
     at = f"{count:,} vectors"
     ways: Ways = {
-        f"faiss, exact, {at}": one_by_one(flat.search, queries),
-        f"vcap, exact, {at}": one_by_one(index.search, queries),
+        f"faiss, exact, {at}": in_turns(flat.search, queries),
+        f"vcap, exact, {at}": in_turns(index.search, queries),
     }
-    timings = compare(ways, rounds=rounds)
+    turns = compare(ways, rounds=TURNS * rounds)
+    timings = [scaled(turn, LARGE_QUERIES) for turn in turns]
     wanted, found = flat.search(queries, HITS)[1], index.search(queries, HITS)[1]
     theirs, ours = timings
     same = float((wanted == found).mean())
