@@ -6,6 +6,8 @@ from typing import Any
 from vcap.engine.methods.adapters import LoraOptions
 from vcap.engine.schedule import Amount, Count, Whole
 
+VOCABULARY = 512
+
 
 @dataclass(frozen=True)
 class PrefixOptions:
@@ -15,7 +17,7 @@ class PrefixOptions:
         lm: folder of a trained language model, of the run that trained it or of transformers, or
             `hf:ORG/NAME`; none: one of random weights and the sizes of `lm_sizes`.
         lm_sizes: of a language model that starts from nothing; `architecture` for no GPT-2.
-        vocabulary: most token ids of the tokenizer that goes with it.
+        vocabulary: most token ids of the tokenizer that goes with such a one.
         train_lm: whether the language model trains along; if not, only the mapper does.
         lora: adapters that train in place of the language model's own weights; null: none.
         lm_rate: what the learning rate of the language model, or of its adapters, is multiplied by.
@@ -31,7 +33,7 @@ class PrefixOptions:
 
     lm: str = ""
     lm_sizes: dict[str, Any] | None = None
-    vocabulary: Count = 512
+    vocabulary: Count = VOCABULARY
     train_lm: bool = True
     lora: LoraOptions | None = None
     lm_rate: Amount = 1.0
@@ -49,5 +51,7 @@ class PrefixOptions:
             raise ValueError("lora: adapters train in place of the model, want train_lm: false")
         if self.lm and self.lm_sizes:
             raise ValueError(f"lm_sizes: {self.lm} has sizes of its own; want one of the two")
+        if self.lm and self.vocabulary != VOCABULARY:
+            raise ValueError(f"vocabulary: {self.lm} has a tokenizer of its own")
         if self.lm_rate != 1.0 and not (self.train_lm or self.lora):
             raise ValueError("lm_rate: the language model is frozen, want train_lm: true or lora")

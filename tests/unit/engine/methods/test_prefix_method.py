@@ -37,7 +37,7 @@ def config(folder: Path, **changes: Any) -> TrainConfig:
     for name, part in changes.items():
         parts[name] = {**parts[name], **part}
     if "lm" in changes.get("options", {}) and "lm_sizes" not in changes["options"]:
-        del parts["options"]["lm_sizes"]
+        del parts["options"]["lm_sizes"], parts["options"]["vocabulary"]
     return TrainConfig.model_validate({"method": "prefix", **parts})
 
 
@@ -296,6 +296,7 @@ def test_a_language_model_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"model": {"mapper": "rnn"}}, "mapper"),
         ({"options": {"lm_sizes": {"width": 10}}}, "lm_sizes"),
         ({"options": {"lm": "runs/tiny-lm", "lm_sizes": LM}}, r"options.*lm_sizes: runs/tiny-lm"),
+        ({"options": {"lm": "runs/tiny-lm", "lm_sizes": None}}, "vocabulary: runs/tiny-lm has a"),
         ({"options": {"lm_rate": 0.1, "train_lm": False}}, "lm_rate: the language model is frozen"),
         (
             {"model": {"clip_length": 9}},
