@@ -18,9 +18,25 @@ KERNEL = np.array([1.0, 4.0, 6.0, 4.0, 1.0])  # weights of a frame's neighbours
 LEVELS = np.linspace(0.1, 0.9, 9)  # between the lowest and the highest of a video
 FLAT = 0.01  # similarities that differ by less say nothing of time
 NUM_BEST = 3  # frames that stand for a moment
+CLOSE = 0.75  # of the time between two frames: the first is this close to the start
 LONE_SECONDS = 1.0  # how long a frame is shown where nothing says so
 
 Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """When the frames of a video are shown.
+
+    Attributes:
+        start: when the video, or the part that is looked at, begins.
+        end: when it ends; None where nobody knows it.
+        in_middle: a frame was taken from the middle of what it stands for, not from its beginning.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    in_middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,23 +54,23 @@ class Moment:
 
 
 def find_moments(
-    scores: Floats, times: Floats, *, count: int = 1, end: float | None = None
+    scores: Floats, times: Floats, shown: Shown = Shown(), *, count: int = 1
 ) -> list[Moment]:
     """At most `count` stretches that do not overlap, the one that stands out most first.
 
     Args:
         scores: [T] similarity of each frame.
         times: [T] seconds, ascending.
+        shown: which stretch each frame stands for.
         count: how many are wanted.
-        end: when the last frame stops being shown; None where nobody knows it.
 
     Raises:
         ValueError: there are no frames, or times of another number.
     """
     if scores.ndim != 1 or not len(scores) or scores.shape != times.shape:
         raise ValueError(f"want [T] and [T], got {[*scores.shape]} and {[*times.shape]}")
-    exact = scores.astype(np.float64)  # [T]
-    borders = frame_borders(times, end)  # [T + 1]
+    times, exact = _each_once(times, scores)  # [T]
+    borders = frame_borders(times, shown)  # [T + 1]
     runs = _candidates(smooth(exact))  # [N, 2]
     kept = _suppress(borders[runs], np.array([_contrast(exact, run) for run in runs.tolist()]))
     return [_moment(exact, times, borders, runs[number]) for number in kept[:count]]
@@ -69,12 +85,34 @@ def smooth(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(total / weight)
 
 
-def frame_borders(times: Floats, end: float | None = None) -> npt.NDArray[np.float64]:
-    """When each frame begins to be shown, and when the last one ends, seconds [T + 1]."""
-    starts = times.astype(np.float64)
-    if end is None or end <= starts[-1]:
-        end = starts[-1] + (np.median(np.diff(starts)) if len(starts) > 1 else LONE_SECONDS)
-    return np.append(starts, end)
+def _each_once(times: Floats, scores: Floats) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """Times and scores [T] of different frames: one that came twice has no length of its own."""
+    own, places = np.unique(times, return_inverse=True)
+    total = np.bincount(places, weights=scores.astype(np.float64))
+    return own, total / np.bincount(places)
+
+
+def frame_borders(times: Floats, shown: Shown = Shown()) -> npt.NDArray[np.float64]:
+    """When what each frame stands for begins, and when that of the last ends, seconds [T + 1]."""
+    exact = times.astype(np.float64)  # [T]
+    gap = float(np.median(np.diff(exact))) if len(exact) > 1 else LONE_SECONDS
+    end = shown.end if shown.end is not None and shown.end > exact[-1] else None
+    if not shown.in_middle:
+        return np.append(exact, exact[-1] + gap if end is None else end)
+    first = _beginning(float(exact[0]), gap, shown.start, is_alone=len(exact) == 1)
+    after = 0.5 * gap if len(exact) > 1 else exact[0] - first or gap
+    last = exact[-1] + after if end is None else end
+    return np.concatenate([[first], 0.5 * (exact[1:] + exact[:-1]), [last]])
+
+
+def _beginning(time: float, gap: float, start: float, is_alone: bool) -> float:
+    """When the first of the parts begins whose middle is at `time`, each `gap` seconds long.
+
+    A file's clock may start late; frames are then far from what is said to be the start.
+    """
+    if start <= time and (is_alone or time - start < CLOSE * gap):
+        return start
+    return time - 0.5 * gap
 
 
 def _candidates(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -13,11 +13,12 @@ from vcap.engine.hits import Found, Hit
 from vcap.engine.queries import Query, refuse_odd_text
 from vcap.engine.query_vectors import QueryEncoder, turned_from
 from vcap.engine.reporter import Reporter, Silent
-from vcap.engine.search import Answer, Limits, find_in_videos, find_rows
+from vcap.engine.search import Answer, Cutting, Limits, find_in_videos, find_rows
 from vcap.engine.summary import Summary
 from vcap.errors import ConfigError, InputError, UsageError
 from vcap.features.index import Index
 from vcap.types import Segment
+from vcap.video.sample import is_centred
 
 TOP_K = 10
 VARIABLES = "VCAP_SET__retrieve__"
@@ -163,7 +164,10 @@ def _answers(
     left_out = [query.name if query.is_stored else None for query in queries]
     left_out = left_out if any(left_out) else []
     if settings.moments:
-        return find_in_videos(index, vectors, limits, left_out, settings.per_video)
+        made_by = index.fingerprint  # of imported features the times are only thought of
+        in_middle = "imported" not in made_by and is_centred(str(made_by.get("sampler", "")))
+        cutting = Cutting(settings.per_video, in_middle)
+        return find_in_videos(index, vectors, limits, left_out, cutting)
     return find_rows(index, vectors, limits, left_out)
 
 

@@ -3,8 +3,10 @@
 Shapes: Q queries, D feature width, T frames.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vcap.engine.filters import Condition
-from vcap.engine.moments import Moment, find_moments
+from vcap.engine.moments import Moment, Shown, find_moments
+from vcap.errors import InputError
 from vcap.features.index_search import unit
 from vcap.types import Segment
 
@@ -64,6 +67,19 @@ class Limits:
     def is_good(self, record: Mapping[str, Any]) -> bool:
         """Whether a record meets all conditions."""
         return all(condition(record) for condition in self.conditions)
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How moments are cut out of videos.
+
+    Attributes:
+        per_video: moments of one video, at most.
+        in_middle: frames were taken from the middles of what they stand for.
+    """
+
+    per_video: int = 1
+    in_middle: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,33 +165,65 @@ def find_in_videos(
     queries: Floats,
     limits: Limits,
     left_out: Sequence[str | None] = (),
-    per_video: int = 1,
+    cutting: Cutting = Cutting(),
 ) -> list[list[Answer]]:
     """The best moments for each query: the frames of many good videos are compared with it.
 
     Args:
         queries: [Q, D] of unit length.
         left_out: as of `find_rows`.
-        per_video: moments of one video, at most.
+        cutting: how moments are cut out of videos.
     """
     pool = Limits(max(POOL, GROWTH * limits.top_k), None, limits.conditions, limits.one_a_video)
     return [
-        _best_moments(gallery, query, answers, limits, per_video)
+        _best_moments(gallery, query, answers, limits, cutting)
         for query, answers in zip(queries, find_rows(gallery, queries, pool, left_out), strict=True)
     ]
 
 
 def _best_moments(
-    gallery: Gallery, query: Floats, answers: Sequence[Answer], limits: Limits, per_video: int
+    gallery: Gallery, query: Floats, answers: Sequence[Answer], limits: Limits, cutting: Cutting
 ) -> list[Answer]:
     found = []
     for answer in answers:
         features, times = gallery.frames_of(answer.record["id"])
         scores = unit(features) @ query  # [T]
-        moments = find_moments(scores, times, count=per_video, end=end_of(answer.record))
+        shown = shown_of(answer.record, cutting.in_middle)
+        moments = find_moments(scores, times, shown, count=cutting.per_video)
         found += [_answer(answer, moment) for moment in moments]
     kept = [each for each in found if limits.threshold is None or each.score >= limits.threshold]
-    return sorted(kept, key=lambda each: -each.score)[: limits.top_k]
+    best = sorted(kept, key=lambda each: -each.score)[: limits.top_k]
+    return [_within(each) for each in best]
+
+
+def _within(answer: Answer) -> Answer:
+    """The moment without what lies past the end of its file, where the record says no end."""
+    if answer.segment is None or "duration" in answer.record:
+        return answer
+    start, end = answer.segment
+    known = _end_of_file(answer.record.get("path"))
+    if known is None or not max(*answer.frame_times, start) < known < end:
+        return answer
+    return replace(answer, segment=Segment(start, round(known, 3)))
+
+
+def _end_of_file(path: str | None) -> float | None:
+    """When a file that is there ends, by its header; None where nobody knows it."""
+    try:
+        status = os.stat(path or "")
+    except (OSError, ValueError):
+        return None
+    return _header_end(str(path), status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _header_end(path: str, _changed: int) -> float | None:
+    from vcap.video.probe import end_by_header
+
+    try:
+        return end_by_header(Path(path))
+    except InputError:
+        return None
 
 
 def _answer(answer: Answer, moment: Moment) -> Answer:
@@ -194,10 +242,10 @@ def _is_picture(record: Mapping[str, Any]) -> bool:
     return record.get("media") == "image" or suffix in IMAGE_SUFFIXES
 
 
-def end_of(record: Mapping[str, Any]) -> float | None:
-    """When the part of the file ends that a record is about; None where nobody knows."""
-    segment = record.get("segment")
-    return segment[1] if segment else record.get("duration")
+def shown_of(record: Mapping[str, Any], in_middle: bool = False) -> Shown:
+    """When the frames are shown of the part of the file that a record is about."""
+    start, end = record.get("segment") or (0.0, record.get("duration"))
+    return Shown(start, end, in_middle)
 
 
 def pooled(features: npt.NDArray[np.floating]) -> Floats:

@@ -80,6 +80,18 @@ def header_duration(source: Source) -> float | None:
     return length / av.time_base if length else None
 
 
+def end_by_header(path: Path) -> float | None:
+    """When the last frame stops being shown by the header, on the file's own clock, seconds.
+
+    Raises:
+        VideoError: there is no such file, it cannot be read, or it holds no video.
+    """
+    with open_video(Path(path)) as source:
+        length = header_duration(source)
+        first = source.stream.start_time
+        return None if length is None else length + (source.seconds(first) if first else 0.0)
+
+
 def _rotation(source: Source) -> int:
     """Rotation of the first frame that decodes, which is where the decoder reports it."""
     for packet in islice(source.packets(), MAX_PROBED_PACKETS):

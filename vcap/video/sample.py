@@ -25,6 +25,7 @@ NOTEBOOK, NOTEBOOK_FRAMES = "msrvtt-notebook", 28
 NUMBERED = (NOTEBOOK, "adaclip-linspace", "adaclip-segments")  # go by the number of frames
 COUNTED = ("uniform", *NUMBERED)  # their number is how many frames there will be
 FAST = "keyframes-only"
+CENTRED = ("uniform", "adaclip-segments")  # take the middle of each of even parts
 TIE_SECONDS = 1e-6  # times this close are equal: k / F and pts * base round differently
 MAX_FPS = 1000.0
 MAX_UNIFORM = 100_000
@@ -121,6 +122,12 @@ def parse_sampler(text: str) -> Sampler:
     except ValueError:
         raise UsageError(f"the sampler {name!r} wants a number, got {numbers[0]!r}") from None
     return Sampler(name, value, keyframes_only=fast)
+
+
+def is_centred(text: str) -> bool:
+    """Whether the sampler of a text takes the middles of parts; no text of a sampler does not."""
+    name, *more = text.split() or [""]
+    return name in CENTRED and FAST not in more
 
 
 def wanted_times(sampler: Sampler, first_time: float, end_time: float) -> list[float]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from vcap.engine.moments import find_moments, frame_borders, smooth
+from vcap.engine.moments import Shown, find_moments, frame_borders, smooth
 from vcap.types import Segment
 
 
@@ -51,7 +51,7 @@ def test_two_stretches_are_two_moments_and_do_not_overlap() -> None:
 def test_moments_never_overlap_and_lie_inside_the_video(seed: int) -> None:
     draws = np.random.default_rng(seed)
     scores, times = draws.random(50), np.sort(draws.random(50)) * 100
-    found = sorted(find_moments(scores, times, count=50, end=101.0), key=lambda m: m.segment)
+    found = sorted(find_moments(scores, times, Shown(end=101.0), count=50), key=lambda m: m.segment)
     assert len(found) > 1
     for before, after in pairwise(found):
         assert before.segment.end <= after.segment.start
@@ -81,13 +81,45 @@ def test_the_frames_that_match_best_come_best_first() -> None:
 
 def test_a_single_frame_is_shown_until_the_known_end_or_for_a_second() -> None:
     one = np.array([0.2])
-    assert find_moments(one, np.array([3.0]), end=7.5)[0].segment == Segment(3, 7.5)
+    assert find_moments(one, np.array([3.0]), Shown(end=7.5))[0].segment == Segment(3, 7.5)
     assert find_moments(one, np.array([3.0]))[0].segment == Segment(3, 4)
 
 
 def test_the_last_frame_is_shown_as_long_as_the_others_where_no_end_is_known() -> None:
     assert frame_borders(np.array([1.0, 3.0, 5.0])).tolist() == [1, 3, 5, 7]
-    assert frame_borders(np.array([1.0, 3.0]), end=2.0).tolist() == [1, 3, 5]
+    assert frame_borders(np.array([1.0, 3.0]), Shown(end=2.0)).tolist() == [1, 3, 5]
+
+
+def test_a_frame_from_the_middle_of_a_part_stands_for_the_whole_part() -> None:
+    middles = (np.arange(16) + 0.5) * 30 / 16  # as `uniform 16` takes them of 30 seconds
+    for end in (30.0, None):
+        (moment,) = find_moments(step(16, (4, 8)), middles, Shown(end=end, in_middle=True))
+        assert moment.segment == Segment(7.5, 15)
+        (moment,) = find_moments(step(16, (0, 5)), middles, Shown(end=end, in_middle=True))
+        assert moment.segment == Segment(0, 9.375)
+        (moment,) = find_moments(step(16, (10, 16)), middles, Shown(end=end, in_middle=True))
+        assert moment.segment == Segment(18.75, 30)
+
+
+def test_middles_of_a_part_of_a_video_reach_from_its_start_to_its_end() -> None:
+    middles = 60 + (np.arange(8) + 0.5)
+    assert frame_borders(middles, Shown(60, 68, True)).tolist() == list(range(60, 69))
+    assert frame_borders(middles, Shown(in_middle=True)).tolist() == list(range(60, 69))
+
+
+def test_a_single_frame_from_the_middle_stands_for_all() -> None:
+    one = np.array([2.0])
+    assert frame_borders(one, Shown(in_middle=True)).tolist() == [0, 4]
+    assert frame_borders(one, Shown(1, 7, True)).tolist() == [1, 7]
+    assert frame_borders(np.array([0.0]), Shown(in_middle=True)).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("in_middle", [False, True])
+def test_a_frame_that_came_twice_gives_no_moment_without_length(in_middle: bool) -> None:
+    times = np.repeat(seconds(10), 3)
+    found = find_moments(np.repeat(step(10, (4, 5)), 3), times, Shown(0, 10, in_middle), count=9)
+    assert found and all(moment.segment.start < moment.segment.end for moment in found)
+    assert found[0].segment.start == pytest.approx(4, abs=0.5)
 
 
 def test_smoothing_leaves_what_is_constant_as_it_is() -> None:

@@ -141,6 +141,28 @@ def test_moments_have_seconds_inside_of_the_video_and_frames_that_match(gallery:
         assert all(hit.segment.start <= time < hit.segment.end for time in hit.frame_times)
 
 
+def test_moments_of_frames_from_middles_of_parts_fill_the_video_and_end_with_it(
+    small_videos: Path, tmp_path: Path
+) -> None:
+    encode([small_videos], tmp_path / "features", sampler="uniform 6")
+    index([tmp_path / "features"], tmp_path / "index")
+    (found,) = ask(parse_queries(["a bb"]), tmp_path / "index", moments=True, per_video=9, top_k=99)
+    borders = {time for hit in found.hits for time in hit.segment or ()}
+    assert min(borders) == 0 and max(borders) == 3
+    halves = {round(2 * time) / 2 for time in borders}
+    assert all(min(abs(time - half) for half in halves) < 0.15 for time in borders)
+
+
+def test_the_last_moment_ends_with_its_file_where_the_manifest_says_no_duration(
+    small_videos: Path, tmp_path: Path
+) -> None:
+    encode([small_videos], tmp_path / "features", sampler="fps 0.7")
+    index([tmp_path / "features"], tmp_path / "index")
+    (found,) = ask(parse_queries(["a bb"]), tmp_path / "index", moments=True, per_video=9, top_k=99)
+    ends = [hit.segment.end for hit in found.hits if hit.segment]
+    assert max(ends) == probe(small_videos / "0.mp4").duration_seconds == 3
+
+
 def test_an_index_of_frames_gives_each_video_once_with_the_time_of_the_frame(store: Path) -> None:
     folder = store.with_name("frames")
     index([store], folder, level="frame")

@@ -8,7 +8,7 @@ import pytest
 
 from vcap.engine import search
 from vcap.engine.filters import parse_condition
-from vcap.engine.search import Limits, find_in_videos, find_rows, pooled
+from vcap.engine.search import Cutting, Limits, find_in_videos, find_rows, pooled
 from vcap.features.index_search import exact_search
 from vcap.types import Segment
 
@@ -133,9 +133,11 @@ def test_moments_are_ranked_by_what_is_in_them_not_by_the_whole_video() -> None:
 def test_one_video_may_have_several_moments_where_they_are_wanted() -> None:
     gallery = Plane([45])
     gallery.frames = {"v0": film(*[0] * 4, *[90] * 6, *[10] * 4)}
-    (found,) = find_in_videos(gallery, towards(0), Limits(5), per_video=3)
+    (found,) = find_in_videos(gallery, towards(0), Limits(5), cutting=Cutting(per_video=3))
     assert [answer.segment for answer in found] == [Segment(0, 4), Segment(10, 14)]
-    (found,) = find_in_videos(gallery, towards(0), Limits(5, threshold=0.99), per_video=3)
+    (found,) = find_in_videos(
+        gallery, towards(0), Limits(5, threshold=0.99), cutting=Cutting(per_video=3)
+    )
     assert [answer.segment for answer in found] == [Segment(0, 4)]
 
 
