@@ -1,12 +1,15 @@
 """Reproduce the claims of the methods in miniature, and print the tables of docs/claims.md.
 
-    python -m benchmarks.claims --work claims > claims.md  # an hour; what is done is kept
+    python -m benchmarks.claims --method prefix --work claims  # an hour; what is done is kept
+    python -m benchmarks.claims --method retrieval --work claims  # half an hour
 
-Everything is made by vcap's own commands: rendering, encoding, training, captioning, scoring. A
-claim that does not hold is written down as one that does not hold.
+Everything is made by vcap's own commands: rendering, encoding, training, using, scoring. A claim
+that does not hold is written down as one that does not hold. What is compared for a method stands
+in a module of its own; here is what they share.
 """
 
 import argparse
+import importlib
 import json
 import os
 import statistics
@@ -15,46 +18,33 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import yaml
 
 VCAP = (sys.executable, "-m", "vcap")
+METHODS = ("prefix", "retrieval")
 SEEDS = (0, 1, 2)
-TRAIN_CLIPS, EVAL_CLIPS = 4000, 300
-LM = {
-    "knows": "captions of rendered shapes only",
-    "method": "lm",
-    "model": {"width": 128, "num_layers": 4, "num_heads": 4, "num_positions": 160, "dropout": 0.0},
-    "options": {"vocabulary": 512, "captions_per_text": 2},
-    "train": {"steps": 300, "batch_size": 96, "learning_rate": 2e-3, "warmup": 60},
-}
-PREFIX = {
-    "knows": "rendered shapes only",
-    "method": "prefix",
-    "model": {
-        "mapper": "transformer",
-        "prefix_length": 8,
-        "num_layers": 2,
-        "num_heads": 4,
-        "standardise": True,
-    },
-    "options": {"aux_weight": 1.0, "aux_until": 1.0, "max_length": 40},
-    "encoder": "tiny",
-    "sampler": "uniform 16",
-    "train": {"steps": 400, "batch_size": 64, "learning_rate": 2e-3, "warmup": 60},
-}
-IN_TIME = {"model.temporal_kernel": 3}
-SCORES = ("CIDEr", "METEOR", "BLEU-4")
-SLOTS = ("colour", "shape", "action")
+
+Scores = Mapping[str, float]
+Found = Mapping[str, Sequence[Scores]]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to build the captioner, as settings that differ from the plain one."""
+    """One way to build a model, as settings that differ from the plain one.
+
+    Attributes:
+        name: as the tables call it.
+        settings: `part.key` of the config to its value.
+        data: the subset of the rendered videos that it is trained and scored on.
+        learns: False where training changes no score, so that one seed stands for all.
+    """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    data: str = "clips"
+    learns: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,74 +57,77 @@ class Claim:
     score: str
 
 
-VARIANTS = (
-    Variant("transformer, tuned LM", IN_TIME | {"model.frame_times": True}),
-    Variant(
-        "transformer, frozen LM", IN_TIME | {"model.frame_times": True, "options.train_lm": False}
-    ),
-    Variant("MLP, frozen LM", IN_TIME | {"model.mapper": "mlp", "options.train_lm": False}),
-    Variant("mean of the frames, tuned LM", {"model.pooled": True, "model.clip_length": 16}),
-)
-CLAIMS = (
-    Claim(
-        "With a frozen language model a transformer mapper beats an MLP",
-        "transformer, frozen LM",
-        "MLP, frozen LM",
-        "CIDEr",
-    ),
-    Claim(
-        "Tuning the language model beats training the prefix only",
-        "transformer, tuned LM",
-        "transformer, frozen LM",
-        "CIDEr",
-    ),
-    Claim(
-        "A sequence of frames beats their mean",
-        "transformer, tuned LM",
-        "mean of the frames, tuned LM",
-        "action",
-    ),
-)
+class Method(Protocol):
+    """What a module of claims has: `benchmarks.claims_prefix` and the like."""
+
+    VARIANTS: Sequence[Variant]
+
+    def prepare(self, work: Path) -> None:
+        """Render and encode what is trained on."""
+
+    def trained(self, work: Path, variant: Variant, seed: int) -> tuple[str, Path]:
+        """Train a variant, unless it is there; the name of the run and its model folder."""
+
+    def score(self, work: Path, variant: Variant, name: str, model: Path) -> dict[str, float]:
+        """Scores of a trained variant on the test videos."""
+
+    def page(self, work: Path, found: Found) -> str:
+        """The tables as Markdown."""
 
 
-def vcap(*words: object, quiet: bool = True) -> str:
-    """Run one vcap command; what it prints."""
-    line = [*VCAP, *map(str, words), *(["--quiet"] if quiet else [])]
-    done = subprocess.run(line, check=False, capture_output=True, text=True)
+def vcap(*words: object, given: str | None = None) -> str:
+    """Run one vcap command, with what it reads on stdin; what it prints."""
+    line = [*VCAP, *map(str, words), "--quiet"]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, input=given)
     if done.returncode:
         raise SystemExit(f"{' '.join(line)}\n{done.stderr}")
     return done.stdout
 
 
-def prepare(work: Path) -> None:
-    """Render the clips and encode them."""
-    for part, splits, limit in (
-        ("train", ("train",), TRAIN_CLIPS),
-        ("eval", ("val", "test"), EVAL_CLIPS),
-    ):
-        data, features = work / "data" / part, work / "features" / part
-        manifest = data / "shapes-clips.jsonl"
-        if not manifest.is_file():
-            chosen = [word for split in splits for word in ("--split", split)]
-            vcap("download", "shapes:clips", "-o", data, *chosen, "--limit", limit)
-        if not (features / "store.json").is_file():
-            grid = ("--model", "tiny", "--features", "grid", "--frames", 16)
-            vcap("encode", manifest, "-o", features, *grid)
+def render(folder: Path, subset: str, splits: Sequence[str], limit: int) -> Path:
+    """Render videos of a subset, unless they are there; their manifest."""
+    manifest = folder / f"shapes-{subset}.jsonl"
+    if not manifest.is_file():
+        chosen = [word for split in splits for word in ("--split", split)]
+        vcap("download", f"shapes:{subset}", "-o", folder, *chosen, "--limit", limit)
+    return manifest
+
+
+def encode(manifest: Path, store: Path, *settings: object) -> None:
+    """Encode with the embedded encoder; what is done already is left, what is half done ended."""
+    vcap("encode", manifest, "-o", store, "--model", "tiny", *settings)
+
+
+def references(manifest: Path, path: Path, drop: Sequence[str] = ()) -> Path:
+    """Write the test records of a manifest with absolute paths, unless they are there.
+
+    Args:
+        manifest: made by `render`.
+        path: what is written.
+        drop: fields of `meta` to leave out.
+    """
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [one for one in read_rows(manifest) if one.get("split") == "test"]
+        for row in rows:
+            row["path"] = str(manifest.parent.absolute() / row["path"])
+            row["meta"] = {key: one for key, one in row["meta"].items() if key not in drop}
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON Lines."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def train(work: Path, config: Mapping[str, Any], name: str) -> Path:
     """Train one model, unless it is there; its model folder."""
     run = work / "runs" / name
     if not (run / "model" / "model.safetensors").is_file():
-        manifests = {
-            part: [str(work / "data" / where / "shapes-clips.jsonl")]
-            for part, where in (("train", "train"), ("val", "eval"), ("test", "eval"))
-        }
-        stores = [str(work / "features" / part) for part in ("train", "eval")]
-        data = manifests if config["method"] == "lm" else {**manifests, "features": stores}
         run.parent.mkdir(parents=True, exist_ok=True)
         path = run.parent / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({**config, "data": data}))
+        path.write_text(yaml.safe_dump(dict(config)))
         vcap("train", config["method"], "-c", path, "-o", run, "--resume")
     return run / "model"
 
@@ -148,63 +141,24 @@ def with_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dic
     return dict(copy)
 
 
-def trained(work: Path, variant: Variant, seed: int) -> tuple[str, Path]:
-    """Train a variant with a seed, from the language model of the same seed."""
-    seeded = {"train.seed": seed}
-    lm = train(work, with_settings(LM, seeded), f"lm-{seed}")
-    settings = {"options.lm": str(lm), **seeded, **variant.settings}
-    name = f"{variant.name.replace(', ', '-').replace(' ', '_')}-{seed}"
-    return name, train(work, with_settings(PREFIX, settings), name)
+def run_name(variant: Variant, seed: int) -> str:
+    """What the folder of a run is called."""
+    return f"{variant.name.replace(', ', '-').replace(' ', '_')}-{seed}"
 
 
-def measure(work: Path, variant: Variant, seed: int) -> dict[str, float]:
-    """Scores of a variant's captions of the test clips."""
-    name, model = trained(work, variant, seed)
-    scores_path = work / "scores" / f"{name}.json"
-    if not scores_path.is_file():
-        scores_path.parent.mkdir(exist_ok=True)
-        scores_path.write_text(json.dumps(score(work, model, name), indent=1))
-    return dict(json.loads(scores_path.read_text()))
+def measure(method: Method, work: Path, variant: Variant, seed: int) -> dict[str, float]:
+    """Scores of a variant with a seed, from their file where it has been scored."""
+    name, model = method.trained(work, variant, seed)
+    path = work / "scores" / f"{name}.json"
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(method.score(work, variant, name, model), indent=1))
+    return dict(json.loads(path.read_text()))
 
 
-def score(work: Path, model: Path, name: str) -> dict[str, float]:
-    """Caption the test clips with the model; scores by `vcap evaluate`."""
-    references = work / "test.jsonl"
-    if not references.is_file():
-        records = (work / "data" / "eval" / "shapes-clips.jsonl").read_text().splitlines()
-        tested = [json.loads(line) for line in records]
-        kept = [
-            {**one, "path": str(work.absolute() / "data" / "eval" / one["path"])}
-            for one in tested
-            if one.get("split") == "test"
-        ]
-        references.write_text("".join(json.dumps(one) + "\n" for one in kept))
-    predictions = work / "scores" / f"{name}.jsonl"
-    predictions.write_text(vcap("caption", references, "--model", model, "--json"))
-    found = json.loads(
-        vcap("evaluate", "caption", predictions, "--references", references, "--json")
-    )
-    scores = {metric: found["scores"][metric] for metric in SCORES}
-    return scores | {slot: slot_score(work, predictions, references, slot) for slot in SLOTS}
-
-
-def slot_score(work: Path, predictions: Path, references: Path, slot: str) -> float:
-    """Share of captions that name the true colour, shape or action, by `vcap evaluate`."""
-    from vcap.data.shapes.captions import parse_slots
-
-    said, truth = work / "scores" / "said.jsonl", work / "scores" / "truth.jsonl"
-    rows = [json.loads(line) for line in predictions.read_text().splitlines()]
-    with said.open("w") as stream:
-        for row in rows:
-            label = parse_slots(row["captions"][0]["text"]).get(slot, "nothing")
-            stream.write(json.dumps({"id": row["id"], "label": {"name": label}}) + "\n")
-    with truth.open("w") as stream:
-        for line in references.read_text().splitlines():
-            row = json.loads(line)
-            label = {"name": row["meta"][slot]}
-            stream.write(json.dumps({"id": row["id"], "label": label, "path": row["path"]}) + "\n")
-    found = json.loads(vcap("evaluate", "classification", said, "--references", truth, "--json"))
-    return float(found["scores"]["top-1"])
+def seeds_of(variant: Variant) -> tuple[int, ...]:
+    """The seed of each row of figures: one and the same where nothing is learned."""
+    return SEEDS if variant.learns else (SEEDS[0],) * len(SEEDS)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -212,7 +166,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
-def verdict(claim: Claim, found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+def verdict(claim: Claim, found: Found) -> str:
     """Whether the better one is better with every seed, on the mean, or not at all."""
     better = [row[claim.score] for row in found[claim.better]]
     worse = [row[claim.score] for row in found[claim.worse]]
@@ -221,9 +175,8 @@ def verdict(claim: Claim, found: Mapping[str, Sequence[Mapping[str, float]]]) ->
     return "holds on the mean only" if sum(better) > sum(worse) else "**does not hold**"
 
 
-def page(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """The tables as Markdown."""
-    columns = (*SCORES, *SLOTS)
+def scores_table(columns: Sequence[str], found: Found) -> list[str]:
+    """A row of Markdown for each variant, a column for each score."""
     lines = [
         f"| variant | {' | '.join(columns)} |",
         "| --- |" + " ---: |" * len(columns),
@@ -231,31 +184,48 @@ def page(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     for name, rows in found.items():
         cells = [spread([row[column] for row in rows]) for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", "| claim | by | figures | here |", "| --- | --- | --- | --- |"]
-    for claim in CLAIMS:
+    return lines
+
+
+def claims_table(claims: Sequence[Claim], found: Found) -> list[str]:
+    """A row of Markdown for each claim, with both sides and the verdict."""
+    lines = ["| claim | by | figures | here |", "| --- | --- | --- | --- |"]
+    for claim in claims:
         sides = [
             spread([row[claim.score] for row in found[name]])
             for name in (claim.better, claim.worse)
         ]
         told = f"{claim.better} {sides[0]}; {claim.worse} {sides[1]}"
         lines.append(f"| {claim.text} | {claim.score} | {told} | {verdict(claim, found)} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def reproduce(method: Method, work: Path, train_only: bool = False) -> str:
+    """Train every variant with every seed, score them, and write the page."""
+    method.prepare(work)
+    for seed in SEEDS:
+        for variant in method.VARIANTS:
+            if variant.learns or seed == SEEDS[0]:
+                method.trained(work, variant, seed)
+    if train_only:
+        return ""
+    found = {
+        variant.name: [measure(method, work, variant, seed) for seed in seeds_of(variant)]
+        for variant in method.VARIANTS
+    }
+    return method.page(work, found)
 
 
 def main() -> None:
-    """Measure every variant with every seed, and write the page."""
+    """Reproduce the claims of one method, and print the page."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", choices=METHODS, required=True, help="whose claims")
     parser.add_argument("--work", type=Path, required=True, help="folder for data, runs, scores")
     parser.add_argument("--train-only", action="store_true", help="train, and score later")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # small models run fastest on one thread
-    prepare(given.work)
-    for seed in SEEDS:
-        for variant in VARIANTS:
-            trained(given.work, variant, seed)
-    if not given.train_only:
-        found = {one.name: [measure(given.work, one, seed) for seed in SEEDS] for one in VARIANTS}
-        print(page(found))
+    module = importlib.import_module(f"benchmarks.claims_{given.method}")
+    print(reproduce(cast(Method, module), given.work, given.train_only))
 
 
 if __name__ == "__main__":
