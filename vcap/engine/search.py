@@ -22,6 +22,7 @@ from vcap.types import Segment
 GROWTH = 4  # how many times more rows are asked for where too few were good
 POOL = 200  # at least so many videos are looked into for moments
 FRAMES_AHEAD = 8  # rows of frames asked for, for each video that is wanted
+BLOCK = 65_536  # rows compared at once where they are listed
 MANY = 4096  # before more rows than that are asked for, those that meet the conditions are listed
 
 Floats = npt.NDArray[np.float32]
@@ -98,7 +99,8 @@ def find_rows(
 ) -> list[list[Answer]]:
     """The best rows for each query; more are asked for until enough of them are good.
 
-    Where few rows meet the conditions, they are listed, and searched exactly.
+    Where few rows meet the conditions, they are listed, and searched exactly; and so are all where
+    an index that is not exact comes up short.
 
     Args:
         queries: [Q, D].
@@ -111,22 +113,38 @@ def find_rows(
     k = min(total, ahead * (limits.top_k + bool(left_out)))
     among: Rows | None = None
     while waiting:
-        scores, rows = gallery.search(queries[waiting], k, among=among)
+        scores, rows = _nearest(gallery, queries[waiting], k, among)
         unsure = []
+        came_short = False  # an index that is not exact did not find as many as it was asked for
         for query, own_scores, own_rows in zip(waiting, scores, rows, strict=True):
             not_this = left_out[query] if left_out else None
             pairs = zip(own_rows.tolist(), own_scores.tolist(), strict=True)
             found[query] = _good(gallery, pairs, limits, not_this)
-            is_all = k >= total or _is_below(own_scores, limits)
+            is_short = bool(own_rows[-1] < 0)
+            is_all = not is_short and (k >= total or _is_below(own_scores, limits))
             if len(found[query]) < limits.top_k and not is_all:
                 unsure.append(query)
+                came_short |= is_short
         waiting, k = unsure, min(total, GROWTH * k)
-        if waiting and among is None and limits.conditions and k > MANY:
+        is_rare = bool(limits.conditions) and k > MANY
+        if waiting and among is None and (came_short or is_rare):
             among = _meeting(gallery, limits)
             total = len(among)
             k = min(total, k)
             waiting = waiting if total else []
     return found
+
+
+def _nearest(gallery: Gallery, queries: Floats, k: int, among: Rows | None) -> tuple[Floats, Rows]:
+    """Similarities and rows [Q, k]: as the index searches, or exactly among some rows."""
+    if among is None:
+        return gallery.search(queries, k)
+    blocks = (among[start : start + BLOCK] for start in range(0, len(among), BLOCK))
+    parts = [gallery.search(queries, k, among=block) for block in blocks]
+    scores = np.concatenate([own for own, _ in parts], axis=1)
+    rows = np.concatenate([own for _, own in parts], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # [Q, k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
 def _is_below(scores: Floats, limits: Limits) -> bool:
@@ -136,6 +154,8 @@ def _is_below(scores: Floats, limits: Limits) -> bool:
 
 def _meeting(gallery: Gallery, limits: Limits) -> Rows:
     """The rows that meet all conditions."""
+    if not limits.conditions:
+        return np.arange(len(gallery))
     good = (row for row in range(len(gallery)) if limits.is_good(gallery.record_of(row)))
     return np.fromiter(good, dtype=np.int64)
 

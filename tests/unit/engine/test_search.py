@@ -1,11 +1,13 @@
 """Which rows of an index answer queries, under conditions, and where in a video."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.index_tools import make_index
 from vcap.engine import search
 from vcap.engine.filters import parse_condition
 from vcap.engine.search import Cutting, Limits, find_in_videos, find_rows, pooled
@@ -100,6 +102,57 @@ def test_in_a_large_gallery_what_meets_the_conditions_is_listed_and_searched(
     assert gallery.among == [95, 96, 97, 98, 99]
     none = Limits(3, None, (parse_condition("split=val"),))
     assert find_rows(gallery, towards(0), none) == [[]]
+
+
+class Nearsighted(Plane):
+    """Finds only what is very near, as an index that is not exact may."""
+
+    def search(self, queries: np.ndarray, k: int, *, among: Any = None) -> Any:
+        scores, rows = super().search(queries, k, among=among)
+        if among is not None:
+            return scores, rows
+        far = scores < np.cos(np.deg2rad(5.5))
+        return np.where(far, -np.inf, scores).astype(np.float32), np.where(far, -1, rows)
+
+
+def test_an_index_that_comes_up_short_is_searched_exactly() -> None:
+    gallery = Nearsighted([float(number) for number in range(60)])
+    found = find_rows(gallery, towards(0, 59), Limits(20))
+    assert names(gallery, found)[0] == [f"v{number}" for number in range(20)]
+    assert names(gallery, found)[1] == [f"v{59 - number}" for number in range(20)]
+    assert len(find_rows(gallery, towards(0), Limits(99))[0]) == 60
+    gallery.among = []
+    assert len(find_rows(gallery, towards(0), Limits(3))[0]) == 3 and not gallery.among
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_all_rows_of_every_kind_of_index_are_found_where_all_are_wanted(
+    kind: str, tmp_path: Path
+) -> None:
+    gallery = make_index(tmp_path, [f"v{number}" for number in range(700)], kind=kind, recall=0.1)
+    (found,) = find_rows(gallery, gallery.vectors[3:4], Limits(700))
+    assert len({answer.row for answer in found}) == 700 and found[0].row == 3
+    exact = np.sort(gallery.vectors @ gallery.vectors[3])[::-1]
+    assert [answer.score for answer in found] == pytest.approx(exact.tolist(), abs=1e-5)
+    rare = parse_condition(f"id={gallery.ids[found[-1].row]}")
+    limits = Limits(10, float(exact[699]) - 1e-4, (rare,))
+    (last,) = find_rows(gallery, gallery.vectors[3:4], limits)
+    assert [answer.row for answer in last] == [found[-1].row]
+
+
+def test_conditions_with_a_threshold_find_what_an_index_did_not_come_across() -> None:
+    splits = ["train"] * 40 + ["test"] * 20
+    gallery = Nearsighted([float(number) for number in range(60)], split=splits)
+    limits = Limits(10, 0.72, (parse_condition("split=test"),))
+    assert names(gallery, find_rows(gallery, towards(0), limits)) == [["v40", "v41", "v42", "v43"]]
+
+
+def test_rows_that_are_listed_are_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "BLOCK", 7)
+    gallery = Nearsighted([float(number) for number in range(60)])
+    (found,) = find_rows(gallery, towards(30), Limits(41))
+    assert {answer.row for answer in found} == set(range(10, 51))
+    assert found[0].row == 30 and len(gallery.among) < 8
 
 
 def test_a_video_is_not_like_itself() -> None:
