@@ -35,6 +35,7 @@ def guarded(run: Callable[[], Any], words: Sequence[str]) -> int:
     """Run the program; whatever it raises is told in one line and returned as an exit code."""
     token = command_line.set(tuple(words))
     try:
+        stand_in_for_closed()
         keep_odd_names()
         result = run()
         sys.stdout.flush()
@@ -132,6 +133,17 @@ def closed_pipe() -> int:
     with suppress(OSError, ValueError):  # stdout may be no file of this process (tests)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return CLOSED_PIPE
+
+
+def stand_in_for_closed() -> None:
+    """Throw away what goes to a stream that the caller closed (`>&-`), as a shell would.
+
+    It also takes the number of that stream, which no other file may have: a library that writes
+    to stdout would write into that one.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def keep_odd_names() -> None:
