@@ -5,6 +5,7 @@ Shapes: T frames or sentences of one video, D width, N vectors.
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vcap.engine.index_write import Block
 from vcap.engine.store_records import stored_records
 from vcap.errors import FeatureError
 from vcap.features.index import Index, id_start
-from vcap.features.index_files import Level
+from vcap.features.index_files import Level, is_finite
 from vcap.features.index_search import Scores, unit
 from vcap.features.store import FeatureStore
 
@@ -88,9 +89,24 @@ class StoreRows:
         counts = np.array([len(rows) for rows in own], dtype=np.int64)
         times = np.concatenate([self.store.times(video_id) for video_id in ids])  # [P]
         parts = np.concatenate(own)  # [P, D]
+        for numbers in (parts, times):
+            self._refuse_odd(is_finite(numbers), ids, counts)
         if self._aggregate is None:
             return Block(lines, counts, unit(parts), times, None)
         return Block(lines, counts, unit(self._aggregate(own)), times, parts)
+
+    def _refuse_odd(
+        self, is_good: npt.NDArray[np.bool_], ids: Sequence[str], counts: npt.NDArray[np.int64]
+    ) -> None:
+        """Refuse numbers [P, ...] that are not finite: they spoil every search."""
+        if is_good.all():
+            return
+        first = int(np.argwhere(~is_good)[0, 0])
+        video_id = ids[int(np.searchsorted(np.cumsum(counts), first, side="right"))]
+        raise FeatureError(
+            f"{self.folder}: features or times of {video_id!r} are not finite numbers",
+            hint=f"vcap encode VIDEOS -o {shlex.quote(self.folder)} --force",
+        )
 
 
 def kept_blocks(

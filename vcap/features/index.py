@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 ATTEMPTS = 5  # to open an index that is being replaced
+DECODER = json.JSONDecoder(parse_constant=lambda name: None)  # `NaN` is no JSON
 
 
 class Index:
@@ -46,6 +47,9 @@ class Index:
         self.offsets: Rows = load_array(
             self._place / files.OFFSETS, np.dtype("<i8"), (header.num_videos + 1,)
         )
+        files.refuse_fall(self._place / files.OFFSETS, self.offsets, header.num_parts)
+        if self.offsets[0] or self.offsets[-1] != header.num_parts:
+            raise damaged(self._place / files.OFFSETS, f"it is not of {header.num_parts} frames")
 
     @classmethod
     def open(cls, folder: Path | str) -> "Index":
@@ -124,15 +128,28 @@ class Index:
                 f"{[*queries.shape]}"
             )
         asked = unit(queries)  # [Q, D]
+        if not np.isfinite(asked).all():
+            raise FeatureError("a query has numbers that are not finite, which are like no others")
+        with np.errstate(invalid="ignore"):  # it is told in the next line
+            scores, rows = self._nearest(asked, k, among)
+        if not np.isfinite(scores[rows >= 0]).all():
+            raise damaged(self._place / files.VECTORS, "some of its numbers are not finite")
+        return scores, rows
+
+    def _nearest(self, asked: Scores, k: int, among: Rows | None) -> tuple[Scores, Rows]:
+        """Scores [Q, k] and rows [Q, k] for queries [Q, D] of length 1."""
         if among is not None:
             rows = np.sort(among)
             scores, places = exact_search(self.vectors[rows], asked, k)
             return scores, rows[places]
         if self.header.kind == "flat" or not len(self):
             return exact_search(self.vectors, asked, k)
-        found: tuple[Scores, Rows] = self._approximate.search(
-            self.vectors, asked, min(k, len(self))
-        )
+        try:
+            found: tuple[Scores, Rows] = self._approximate.search(
+                self.vectors, asked, min(k, len(self))
+            )
+        except (RuntimeError, MemoryError) as error:  # what faiss makes of what it cannot follow
+            raise damaged(self._place / files.FAISS, str(error).partition("\n")[0]) from error
         return found
 
     def record_of(self, row: int) -> dict[str, Any]:
@@ -145,7 +162,7 @@ class Index:
         record = {"id": line["id"], **line["record"]}
         place = row - int(self.offsets[number])
         if self.level == "frame":
-            record["time"] = float(self.times[row])
+            record["time"] = float(self._finite(files.TIMES, self.times[row : row + 1])[0])
         if self.level == "text":
             texts = [caption.get("text") for caption in record.get("captions") or []]
             record |= {"text": texts[place]} if place < len(texts) else {}
@@ -190,7 +207,10 @@ class Index:
         """
         number = self._find(video_id)
         own = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
-        return (self.parts if self.level == "video" else self.vectors)[own], self.times[own]
+        name, rows = (
+            (files.PARTS, self.parts) if self.level == "video" else (files.VECTORS, self.vectors)
+        )
+        return self._finite(name, rows[own]), self._finite(files.TIMES, self.times[own])
 
     def line_of(self, number: int) -> dict[str, Any]:
         """The line of `ids.jsonl` about a video: `id`, `digest`, `store` and `record`."""
@@ -204,7 +224,10 @@ class Index:
     @cached_property
     def labels(self) -> Rows:
         """The label [N] of each row in `index.faiss`, rising."""
-        return load_array(self._place / files.LABELS, np.dtype("<i8"), (len(self),))
+        path = self._place / files.LABELS
+        labels: Rows = load_array(path, np.dtype("<i8"), (len(self),))
+        files.refuse_fall(path, labels, self.header.num_labels - 1)
+        return labels
 
     @cached_property
     def parts(self) -> npt.NDArray[np.float16]:
@@ -218,6 +241,12 @@ class Index:
         shape = (self.header.num_parts,)
         return load_array(self._place / files.TIMES, np.dtype("<f4"), shape)
 
+    def _finite(self, name: str, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Some of the numbers in a file, which all are some."""
+        if not files.is_finite(numbers).all():
+            raise damaged(self._place / name, "some of its numbers are not finite")
+        return numbers
+
     @cached_property
     def _approximate(self) -> "Approximate":
         from vcap.features.index_kinds import Approximate, read_faiss  # faiss takes half a second
@@ -229,7 +258,7 @@ class Index:
                 raise ValueError(f"it holds {index.ntotal} vectors {index.d} wide")
             return Approximate(index, self.labels, self.header.search)
         except (RuntimeError, ValueError, AttributeError, MemoryError) as error:
-            raise damaged(path, str(error).splitlines()[0]) from error
+            raise damaged(path, str(error).partition("\n")[0]) from error
 
     @cached_property
     def _lines(self) -> tuple[bytes, Rows]:
@@ -244,8 +273,8 @@ class Index:
     def _line(self, number: int) -> dict[str, Any]:
         path = self._place / files.IDS
         try:
-            line = json.loads(self.line_bytes(number))
-            if not isinstance(line["id"], str) or not isinstance(line["record"], dict):
+            line = DECODER.decode(self.line_bytes(number).decode())
+            if not isinstance(line["id"], str) or not files.plain_record(line["record"]):
                 raise TypeError("id or record of a wrong type")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise damaged(path, f"line {number + 1}: {error}") from error

@@ -7,6 +7,9 @@ sentences), V videos, D width.
 """
 
 import json
+import math
+import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +27,9 @@ HEADER_NAME = "index.json"
 VECTORS, PARTS, TIMES = "vectors.npy", "parts.npy", "times.npy"
 OFFSETS, LABELS, IDS, FAISS = "offsets.npy", "labels.npy", "ids.jsonl", "index.faiss"
 NPY_HEADER_BYTES = 128
+HALF_EXPONENT = 0x7C00  # of a float16: all bits set where it is no finite number
+THOROUGH = {"flat": (), "hnsw": ("ef",), "ivfpq": ("nprobe",)}  # what `search` says of each kind
+LARGEST = 2**31 - 1  # that faiss takes
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def read_header(folder: Path) -> Header:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FeatureError(
             f"{folder}: no index here ({HEADER_NAME} is missing)",
-            hint=f"vcap index STORE -o {folder}",
+            hint=f"vcap index STORE -o {shlex.quote(str(folder))}",
         ) from error
     except OSError as error:
         raise FeatureError(f"{path}: cannot be read ({error.strerror})") from error
@@ -110,9 +116,40 @@ def _checked(path: Path, said: dict[str, Any]) -> Header:
         raise damaged(path, f"wrong fields: {', '.join(wrong) or 'some are not known'}")
     if Path(said["generation"]).name != said["generation"] or said["width"] < 1:
         raise damaged(path, f"generation {said['generation']!r}, width {said['width']}")
-    if said["kind"] not in Kind.__args__ or said["level"] not in Level.__args__:  # type: ignore[attr-defined]
+    if said["kind"] not in THOROUGH or said["level"] not in Level.__args__:  # type: ignore[attr-defined]
         raise damaged(path, f"kind {said['kind']!r}, level {said['level']!r}")
-    return Header(**said)
+    header = Header(**said)
+    odd = [name for name, is_good in _inside(header) if not is_good]
+    if odd:
+        raise damaged(path, "; ".join(f"{name} {said[name]!r}"[:200] for name in odd))
+    return header
+
+
+def _inside(header: Header) -> list[tuple[str, bool]]:
+    """Whether what is inside of each field makes sense, beside the others."""
+    way, wanted, recall = header.search, header.wanted, header.recall
+    rows = header.num_videos if header.level == "video" else header.num_parts
+    return [
+        ("num_vectors", header.num_vectors == rows <= header.num_parts),
+        ("num_labels", header.num_vectors <= header.num_labels < 2**62),
+        ("search", set(way) - {"rerank"} == {*THOROUGH[header.kind]}),
+        ("search", all(_is_count(value, LARGEST) and value > 0 for value in way.values())),
+        ("recall", _is_part(recall.get("recall@10"))),
+        ("wanted", wanted.get("kind") in ("auto", *THOROUGH) and _is_part(wanted.get("recall"))),
+        ("stores", all(isinstance(store, str) for store in header.stores)),
+        ("sizes", all(_is_count(size, 2**62) for size in header.sizes.values())),
+        ("sizes", all(Path(name).name == name for name in header.sizes)),
+        ("metric", header.metric == "cosine"),
+        ("fingerprint", isinstance(header.fingerprint.get("encoder", ""), str | Mapping)),
+    ]
+
+
+def _is_count(value: Any, most: int) -> bool:
+    return type(value) is int and 0 <= value <= most
+
+
+def _is_part(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _plain_type(declared: Any) -> type:
@@ -150,6 +187,48 @@ def load_array(path: Path, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any
     return plain
 
 
+def refuse_fall(path: Path, numbers: npt.NDArray[np.int64], end: int) -> None:
+    """Make sure that numbers rise from 0 on, and not past an end.
+
+    Raises:
+        FeatureError: they do not.
+    """
+    if len(numbers) and not (numbers[0] >= 0 and numbers[-1] <= end):
+        raise damaged(path, f"it goes from {numbers[0]} to {numbers[-1]}, not from 0 to {end}")
+    if not (numbers[1:] > numbers[:-1]).all():
+        raise damaged(path, "its numbers do not rise")
+
+
+def is_finite(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Which numbers are finite; of float16, whose bits are looked at, ten times as fast."""
+    if numbers.dtype != np.float16:
+        return np.isfinite(numbers)
+    exponents = numbers.view(np.uint16) & HALF_EXPONENT
+    return exponents != HALF_EXPONENT
+
+
+def plain_record(record: Any) -> bool:
+    """Whether what all commands read of a video's record is of the types that it must have."""
+    if not isinstance(record, dict):
+        return False
+    segment, captions = record.get("segment"), record.get("captions")
+    return (
+        isinstance(record.get("path", ""), str)
+        and (segment is None or _is_segment(segment))
+        and (record.get("duration") is None or _is_finite(record["duration"]))
+        and (captions is None or isinstance(captions, list))
+        and all(isinstance(caption, dict) for caption in captions or ())
+    )
+
+
+def _is_segment(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_finite, value))
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
 def npy_header(kind: str, shape: tuple[int, ...]) -> bytes:
     """The first 128 bytes of a `.npy`, whatever the shape, so that it can be put in at the end."""
     text = repr({"descr": kind, "fortran_order": False, "shape": shape})
@@ -162,5 +241,5 @@ def damaged(path: Path, reason: str) -> FeatureError:
     folder = path.parent if path.name == HEADER_NAME else path.parent.parent
     return FeatureError(
         f"{path}: this file of the index is damaged: {reason}",
-        hint=f"vcap index STORE -o {folder} --force",
+        hint=f"vcap index STORE -o {shlex.quote(str(folder))} --force",
     )

@@ -55,6 +55,7 @@ def products(vectors: Scores, queries: Scores) -> Scores:
 def best(scores: Scores, k: int) -> tuple[Scores, Rows]:
     """The k largest of each line [Q, N] and where they stand; of equal ones the first.
 
+    What is no number comes before all numbers, so that it is seen.
     It is quick where a line's scores lie apart in memory, as in the transpose of a product [N, Q].
     """
     num_queries, count = scores.shape
@@ -64,6 +65,8 @@ def best(scores: Scores, k: int) -> tuple[Scores, Rows]:
     size = count // num_groups
     by_row = scores.T  # [N, Q]
     heads = by_row[: size * num_groups].reshape(size, num_groups, num_queries).max(axis=0)
+    if np.isnan(heads).any() or np.isnan(by_row[size * num_groups :]).any():
+        return _sorted(scores, k)
     least = np.partition(heads, num_groups - k, axis=0)[num_groups - k]  # [Q], k are as large
     flat = np.flatnonzero(by_row >= least)  # in order of rows
     places, lines = np.divmod(flat, num_queries)
@@ -77,5 +80,6 @@ def best(scores: Scores, k: int) -> tuple[Scores, Rows]:
 
 
 def _sorted(scores: Scores, k: int) -> tuple[Scores, Rows]:
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # [Q, k]
+    keys = np.where(np.isnan(scores), -np.inf, -scores)  # [Q, N]
+    order = np.argsort(keys, axis=1, kind="stable")[:, :k]  # [Q, k]
     return np.take_along_axis(scores, order, axis=1), order
