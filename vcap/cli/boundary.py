@@ -6,19 +6,18 @@
 """
 
 import errno
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TextIO
 
 import typer
 
+from vcap.cli.streams import closed_pipe, keep_odd_names, stand_in_for_closed
 from vcap.errors import DeviceError, OutputError, UsageError, VcapError
 
-BUG, INTERRUPTED, CLOSED_PIPE = 1, 130, 141
+BUG, INTERRUPTED = 1, 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 BATCHED = ("caption", "encode")  # the commands that have --batch-size
 PHRASES = {"Value error, ": "", "Input should be": "must be"}  # pydantic's, in the house's words
@@ -126,30 +125,6 @@ def bug(error: BaseException, verbose: bool) -> int:
     except OSError:
         say(VcapError(what, hint=pasteable("--verbose")))
     return BUG
-
-
-def closed_pipe() -> int:
-    """Point stdout nowhere, so that the interpreter's last flush is quiet too."""
-    with suppress(OSError, ValueError):  # stdout may be no file of this process (tests)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return CLOSED_PIPE
-
-
-def stand_in_for_closed() -> None:
-    """Throw away what goes to a stream that the caller closed (`>&-`), as a shell would.
-
-    It also takes the number of that stream, which no other file may have: a library that writes
-    to stdout would write into that one.
-    """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-
-
-def keep_odd_names() -> None:
-    """Let file names that are not valid UTF-8 pass through stdout as they are."""
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def words_in() -> TextIO:
