@@ -5,6 +5,7 @@ kill at any moment leaves the old index or the new one. Shapes: N vectors, V vid
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine import index_write
 from vcap.engine.fingerprint import refuse_other_encoder
-from vcap.engine.index_changes import Changes, added, all_of, removed, synced
+from vcap.engine.index_changes import Changes, added, all_of, removed, stores_after, synced
 from vcap.engine.index_generation import write_generation
-from vcap.engine.index_rows import Aggregate, StoreRows, encoder_of, level_of, mean_vectors
+from vcap.engine.index_rows import (
+    Aggregate,
+    StoreRows,
+    encoder_of,
+    is_store,
+    level_of,
+    mean_vectors,
+)
 from vcap.engine.inputs import STDIN
 from vcap.engine.lock import hold
+from vcap.engine.registry import RETRIEVERS
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.settings import fill
 from vcap.errors import CheckpointError, FeatureError, InputError, UnavailableError, UsageError
 from vcap.features import index_files as files
 from vcap.features.index import Index
 from vcap.features.index_files import Header, Level
-from vcap.features.store import HEADER_NAME as STORE_HEADER
 from vcap.features.store import FeatureStore
 
 __all__ = ["Index", "IndexSettings", "Indexed", "gather_stores", "index"]
@@ -40,7 +48,8 @@ class IndexSettings(BaseModel):
     Attributes:
         kind: `auto`, or the one wanted.
         level: what a vector stands for; None for `text` of a store of texts, else `video`.
-        aggregate: `mean`, or a model that makes one vector of the frames of a video.
+        aggregate: `mean`, or a model that makes one vector of the frames of a video: `tiny` or a
+            folder.
         recall: the recall@10 against exact search that is wanted.
     """
 
@@ -155,7 +164,7 @@ def index(
     if changing:
         files.read_header(folder)  # no folder is made where there is no index
     for store in stores:
-        if not (Path(store) / STORE_HEADER).is_file():
+        if not is_store(store):
             FeatureStore(Path(store))  # says what is wrong, before a folder is made
     job = Job(folder, settings, reporter or Silent())
     with hold(folder):
@@ -169,7 +178,7 @@ def index(
 def _placed(settings: IndexSettings) -> IndexSettings:
     """The settings with the whole path of a model, so that it is found from everywhere."""
     path = Path(settings.aggregate).expanduser()
-    if settings.aggregate == MEAN or not path.exists():
+    if settings.aggregate in (MEAN, *RETRIEVERS) or not path.exists():
         return settings
     return settings.model_copy(update={"aggregate": str(path.absolute())})
 
@@ -202,12 +211,12 @@ class Job:
             settings = asked.model_copy(
                 update={"aggregate": aggregate, "level": asked.level or old.level}
             )
-            opened = self._opened(stores or old.header.stores, settings)
+            opened = self._opened(stores or self._known(old), settings)
             header = self._header(opened, settings)
             self._refuse_other(old, header)
-            known = list(dict.fromkeys([*old.header.stores, *header.stores]))
-            header = replace(old.header, stores=known, aggregation=header.aggregation)
             changes = synced(old, opened, self._reporter) if sync else added(old, opened)
+            known = stores_after(old, changes, header.stores)
+            header = replace(old.header, stores=known, aggregation=header.aggregation)
             return self.write(old, changes, header)
         opened = self._opened(stores, asked)
         header = self._header(opened, asked)
@@ -217,9 +226,20 @@ class Job:
         changes = all_of(opened, old, same)
         return self.write(old, changes, header)
 
+    def _known(self, old: Index) -> list[str]:
+        """The stores that an index was made of, which are all there."""
+        for store in old.header.stores:
+            if not is_store(store):
+                raise FeatureError(
+                    f"{store}: the index was made of this store, which is no longer there",
+                    hint=f"vcap index NEW_STORE -o {shlex.quote(str(self._folder))} --sync"
+                    "  # where it lies now",
+                )
+        return old.header.stores
+
     def _opened(self, stores: Sequence[Path | str], settings: IndexSettings) -> list[StoreRows]:
         """The stores, all of one encoder and with the level that is wanted."""
-        folders = [Path(store) for store in stores]
+        folders = list({Path(store).resolve(): Path(store) for store in stores}.values())
         level = level_of(FeatureStore(folders[0]), settings.level)
         if level != "video" and settings.aggregate != MEAN:
             raise UsageError(f"--aggregate is for --level video, not for {level}")

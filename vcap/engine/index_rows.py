@@ -7,6 +7,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vcap.errors import FeatureError
 from vcap.features.index import Index, id_start
 from vcap.features.index_files import Level, is_finite
 from vcap.features.index_search import Scores, unit
+from vcap.features.store import HEADER_NAME as STORE_HEADER
 from vcap.features.store import FeatureStore
 
 BLOCK_VIDEOS = 512
@@ -50,6 +52,10 @@ class StoreRows:
         self._is_grid = encoder_of(self.store.fingerprint).get("features") == "grid"
         self.width = self.store.width // (GRID_PARTS if self._is_grid else 1)
 
+    def beside(self, folder: Path) -> "StoreRows":
+        """Another store, read in the same way."""
+        return StoreRows(folder, self._level, self._aggregate)
+
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What made the features; of those of kind `grid` an index takes the embeddings."""
@@ -58,7 +64,7 @@ class StoreRows:
             return known
         return {**known, "encoder": {**encoder_of(known), "features": "embedding"}}
 
-    @property
+    @cached_property
     def ids(self) -> list[str]:
         """The videos that have frames."""
         return [video_id for video_id in self.store if self.store.num_frames(video_id)]
@@ -135,6 +141,11 @@ def _kept(old: Index, first: int, last: int, lines: Mapping[int, bytes]) -> Bloc
 def kept_rows(old: Index, keep: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which vectors [N] of an index are kept, from which of its videos [V] are."""
     return keep if old.level == "video" else np.repeat(keep, np.diff(old.offsets))
+
+
+def is_store(folder: Path | str) -> bool:
+    """Whether a folder is a feature store."""
+    return (Path(folder) / STORE_HEADER).is_file()
 
 
 def mean_vectors(features: Sequence[npt.NDArray[np.float16]]) -> Scores:

@@ -202,9 +202,9 @@ def refuse_fall(path: Path, numbers: npt.NDArray[np.int64], end: int) -> None:
 def is_finite(numbers: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
     """Which numbers are finite; of float16, whose bits are looked at, ten times as fast."""
     if numbers.dtype != np.float16:
-        return np.isfinite(numbers)
+        return np.asarray(np.isfinite(numbers))
     exponents = numbers.view(np.uint16) & HALF_EXPONENT
-    return exponents != HALF_EXPONENT
+    return np.asarray(exponents != HALF_EXPONENT)
 
 
 def plain_record(record: Any) -> bool:
