@@ -44,8 +44,8 @@ Aggregate = Annotated[
     typer.Option(
         "--aggregate",
         metavar="mean|MODEL",
-        help="What makes one vector of the frames of a video: their mean (default), or a model "
-        "that `vcap train retrieval` made, or AdaCLIP's own .pth.",
+        help="What makes one vector of the frames of a video: their mean (default), or a model: "
+        "tiny (rendered shapes only), a folder of `vcap train retrieval`, or AdaCLIP's own .pth.",
         show_default=False,
     ),
 ]

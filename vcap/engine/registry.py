@@ -61,6 +61,11 @@ MODELS = _table(
           source="tiny/prefix"),
 )  # fmt: skip
 
+RETRIEVERS = _table(
+    Entry("tiny", "embedded; knows rendered shapes only", kind="retrieval",
+          source="tiny/retrieval"),
+)  # fmt: skip
+
 FEATURES = ("embedding", "grid")
 USUAL_ENCODERS = {512: "ViT-B-32:openai", 640: "RN50x4:openai"}  # of ClipCap and its kin, by width
 

@@ -1,7 +1,7 @@
 """A trained retrieval model by its name: loads what `Retriever` makes vectors with.
 
-The name is that of a folder that `vcap train retrieval` made (`engine.methods.retrieval_export`
-says what is in it), or of the original's `trained_model.pth`.
+The name is `tiny`, that of a folder that `vcap train retrieval` made
+(`engine.methods.retrieval_export` says what is in it), or of the original's `trained_model.pth`.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,19 @@ from typing import Any
 
 import torch
 
+from vcap.engine import registry
 from vcap.engine.encoders import GPU_BATCH, LARGE_BATCH, ClipEncoder, load_encoder, torch_dtype
 from vcap.engine.original_retrieval import is_original_retrieval, read_original_retrieval
 from vcap.engine.retrieval_vectors import Company, Retriever, refuse_changed
 from vcap.engine.run import choose_device
 from vcap.engine.settings import fill
-from vcap.engine.weights import load_weights, model_folder, read_config, read_weights
+from vcap.engine.weights import (
+    asset_folder,
+    load_weights,
+    model_folder,
+    read_config,
+    read_weights,
+)
 from vcap.errors import CheckpointError, ConfigError, UsageError
 from vcap.models.policy import Policy, PolicyConfig
 from vcap.models.retrieval import RetrievalConfig, RetrievalModel
@@ -28,7 +35,8 @@ def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> R
     """Load a retrieval model.
 
     Args:
-        name: a model folder, that of the run that made it, or the original's `trained_model.pth`.
+        name: `tiny`, a model folder, that of the run that made it, or the original's
+            `trained_model.pth`.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         dtype: that its encoder of frames computes in; `auto` for the one it was trained with.
 
@@ -39,9 +47,7 @@ def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> R
     path, place = Path(name).expanduser(), choose_device(device)
     if is_original_retrieval(name):
         return _original(name, path, place, dtype)
-    if not path.is_dir():
-        raise CheckpointError(f"no such model folder: {name}", hint="vcap train retrieval -o RUN")
-    folder = model_folder(path)
+    folder = _folder(name, path)
     config = read_config(folder, "retrieval")
     try:
         company = _company(folder, config)
@@ -57,6 +63,18 @@ def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> R
     load_weights(model, _with_scale(model, read_weights(where)), where)
     loaded = {company.text_encoder[0]: words} if words and dtype in ("auto", "fp32") else {}
     return Retriever(name, model.to(place), company, dtype, loaded)
+
+
+def _folder(name: str, path: Path) -> Path:
+    """The folder of a model: of the package where the name is in the registry."""
+    if entry := registry.RETRIEVERS.get(name):
+        return asset_folder(entry.source)
+    if path.is_dir():
+        return model_folder(path)
+    known = "" if len(path.parts) > 1 else f"; {registry.nearest(name, registry.RETRIEVERS)}"
+    raise CheckpointError(
+        f"no such model folder: {name}{known}", hint="vcap train retrieval -o RUN"
+    )
 
 
 def build_policy(config: PolicyConfig) -> Policy:
