@@ -27,6 +27,15 @@ def test_the_action_counts_only_where_it_is_asked_for() -> None:
     assert not gallery.is_right("a red circle spins", grows, (*gallery.LOOKS, "action"))
 
 
+def test_of_needles_the_place_counts_where_that_is_asked_for() -> None:
+    left = {**CIRCLE, "position": "left", "action": "appears"}
+    queries = [("near the left edge a small red circle is seen", clip("a", left))]
+    found = {queries[0][0]: ["b"]}
+    wrong = [*queries, ("a star", clip("b", {**left, "position": "right"}))]
+    assert gallery.rows(wrong, found, "position")[0][2:4] == ["0.500", "0.000"]
+    assert gallery.rows(wrong, found, "action")[0][2:4] == ["0.500", "0.500"]
+
+
 def test_a_row_tells_shares_of_slots_and_of_the_own_clip() -> None:
     one, other = clip("one", CIRCLE), clip("other", SQUARE)
     twin = clip("twin", CIRCLE)
