@@ -71,7 +71,7 @@ def test_kept_frames_have_the_features_that_they_have_among_all(
 
 def test_times_of_models_and_of_decoding_are_told_apart_and_together() -> None:
     names = ["all", "some"]
-    decoding = [Timing("all: decoded", 1.0, 1.0, 3), Timing("some: decoded", 2.0, 1.0, 3)]
+    decoding = [Timing("all: decoded", 1.0, 1.0, 3), Timing("some: decoded", 1.0, 2.0, 3)]
     encoding = [Timing("all: encoded", 8.0, 8.0, 3), Timing("some: encoded", 1.0, 1.0, 3)]
     alone, together = selection.ratios(decoding, encoding, names, "one video")
     assert (alone.what, alone.ratio) == ("models alone, one video", 8)
