@@ -216,7 +216,13 @@ class Job:
             self._refuse_other(old, header)
             changes = synced(old, opened, self._reporter) if sync else added(old, opened)
             known = stores_after(old, changes, header.stores)
-            header = replace(old.header, stores=known, aggregation=header.aggregation)
+            states = old.header.shards | header.shards
+            header = replace(
+                old.header,
+                stores=known,
+                shards={store: states[store] for store in known if store in states},
+                aggregation=header.aggregation,
+            )
             return self.write(old, changes, header)
         opened = self._opened(stores, asked)
         header = self._header(opened, asked)
@@ -292,6 +298,7 @@ class Job:
             recall={},
             fingerprint=opened[0].fingerprint | made_by,
             stores=[rows.folder for rows in opened],
+            shards={rows.folder: rows.shards for rows in opened},
             wanted={"kind": settings.kind, "recall": settings.recall},
         )
 
@@ -325,6 +332,9 @@ class Job:
         """Write what changes, if anything does."""
         moved = old is not None and old.aggregation != header.aggregation
         if old is not None and changes.is_nothing and not moved:
-            return Indexed(old.header, changes.counts, is_new=False)
+            seen = replace(old.header, stores=header.stores, shards=header.shards)
+            if seen != old.header:
+                index_write.rename(self._folder, seen)
+            return Indexed(seen, changes.counts, is_new=False)
         written = write_generation(self._folder, old, changes, header, self._reporter)
         return Indexed(written, changes.counts, is_new=True)

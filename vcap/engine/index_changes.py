@@ -131,7 +131,7 @@ def _held_of(old: Index, stores: Sequence[StoreRows]) -> dict[str, StoreRows]:
         return held
     lines = (old.line_of(number) for number in range(old.header.num_videos))
     others &= {line.get("store", "") for line in lines if line["id"] in held}
-    found = held_now([*stores, *(stores[0].beside(Path(other)) for other in sorted(others))])
+    found = held_now([*(stores[0].beside(Path(other)) for other in sorted(others)), *stores])
     return {video_id: rows for video_id, rows in found.items() if rows.folder in named}
 
 

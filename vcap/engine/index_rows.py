@@ -18,7 +18,7 @@ from vcap.engine.index_write import Block
 from vcap.engine.store_records import stored_records
 from vcap.errors import FeatureError
 from vcap.features.index import Index, id_start
-from vcap.features.index_files import Level, is_finite
+from vcap.features.index_files import Level, is_finite, shards_of
 from vcap.features.index_search import Scores, unit
 from vcap.features.store import HEADER_NAME as STORE_HEADER
 from vcap.features.store import FeatureStore
@@ -45,6 +45,7 @@ class StoreRows:
             FeatureError: there is no store, or it is damaged.
         """
         self.folder = str(folder.resolve())
+        self.shards = shards_of(folder) if is_store(folder) else []  # before they are looked into
         self.store = FeatureStore(folder)
         self.records = stored_records(folder)
         self._level = level

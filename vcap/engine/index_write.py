@@ -134,8 +134,17 @@ def commit(folder: Path, header: Header) -> None:
         sizes = {path.name: path.stat().st_size for path in sorted(place.iterdir())}
         for path in (*(place / name for name in sizes), place, folder):
             sync(path)
-    write_atomic(folder / files.HEADER_NAME, replace(header, sizes=sizes).to_bytes())
+    rename(folder, replace(header, sizes=sizes))
     tidy(folder, header.generation)
+
+
+def rename(folder: Path, header: Header) -> None:
+    """Write what an index says of itself, which makes the generation that it names count.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written.
+    """
+    write_atomic(folder / files.HEADER_NAME, header.to_bytes())
 
 
 def tidy(folder: Path, generation: str | None) -> None:

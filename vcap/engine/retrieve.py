@@ -1,6 +1,7 @@
 """Words, videos and images find videos, moments of videos, or texts: `retrieve`."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,12 +18,12 @@ from vcap.engine.search import Answer, Cutting, Limits, find_in_videos, find_row
 from vcap.engine.summary import Summary
 from vcap.errors import ConfigError, InputError, UsageError
 from vcap.features.index import Index
+from vcap.features.index_files import HEADER_NAME, shards_of
 from vcap.types import Segment
 from vcap.video.sample import is_centred
 
 TOP_K = 10
 VARIABLES = "VCAP_SET__retrieve__"
-SHARDS = "shard-"  # how the files of a store begin
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def retrieve(
 
 def _refuse(index: Index, settings: RetrieveSettings) -> None:
     if not len(index):
-        hint = f"vcap index STORE -o {index.folder}"
+        hint = f"vcap index STORE -o {shlex.quote(str(index.folder))}"
         raise InputError(f"{index.folder}: the index is empty", hint=hint)
     if settings.moments and index.level == "text":
         raise UsageError(f"{index.folder} is an index of texts, which have no moments")
@@ -138,20 +139,20 @@ def _warn(index: Index, settings: RetrieveSettings, reporter: Reporter) -> None:
     if (settings.top_k or 0) > count and not settings.moments:
         reporter.warn(f"-k {settings.top_k}: the index holds {count} {what}, which is all there is")
     for store in index.header.stores:
-        if _is_newer(Path(store), index.folder):
+        if _has_changed(store, index):
             reporter.warn(
-                f"{store} has changed since it was indexed; "
-                f"to find what is new: vcap index {store} -o {index.folder} --sync"
+                f"{store} has changed since it was indexed; to find what is new: "
+                f"vcap index {shlex.quote(store)} -o {shlex.quote(str(index.folder))} --sync"
             )
 
 
-def _is_newer(store: Path, index: Path) -> bool:
-    """Whether a store has a shard that was written after the index."""
+def _has_changed(store: str, index: Index) -> bool:
+    """Whether the shards of a store are others than those that the index followed."""
     try:
-        made = (index / "index.json").stat().st_mtime_ns
-        with os.scandir(store) as entries:
-            shards = [each for each in entries if each.name.startswith(SHARDS)]
-            return any(each.stat().st_mtime_ns > made for each in shards)
+        now, known = shards_of(store), index.header.shards.get(store)
+        if known is not None:
+            return now != known
+        return now[-1] > (index.folder / HEADER_NAME).stat().st_mtime_ns
     except OSError:  # it was moved away; the index does without it
         return False
 

@@ -8,6 +8,7 @@ sentences), V videos, D width.
 
 import json
 import math
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -29,6 +30,7 @@ OFFSETS, LABELS, IDS, FAISS = "offsets.npy", "labels.npy", "ids.jsonl", "index.f
 NPY_HEADER_BYTES = 128
 HALF_EXPONENT = 0x7C00  # of a float16: all bits set where it is no finite number
 THOROUGH = {"flat": (), "hnsw": ("ef",), "ivfpq": ("nprobe",)}  # what `search` says of each kind
+SHARD, WHOLE = "shard-", ".safetensors"  # how the files of a store begin and end
 LARGEST = 2**31 - 1  # that faiss takes
 
 
@@ -50,6 +52,7 @@ class Header:
         fingerprint: what made the features, as the store says it.
         stores: folders of the stores that the vectors come from.
         wanted: kind and recall as they were asked for.
+        shards: `shards_of` each store when the index followed it; before there were such, none.
         sizes: bytes of each file.
     """
 
@@ -71,6 +74,7 @@ class Header:
     wanted: dict[str, Any]
     sizes: dict[str, int] = field(default_factory=dict)
     metric: str = "cosine"
+    shards: dict[str, list[int]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The content of `index.json`."""
@@ -101,7 +105,7 @@ def read_header(folder: Path) -> Header:
         raise FeatureError(
             f"{path}: schema {schema} is not known to this version, which has {SCHEMA}"
         )
-    return _checked(path, said)
+    return _checked(path, {"shards": {}, **said})
 
 
 def _checked(path: Path, said: dict[str, Any]) -> Header:
@@ -137,6 +141,7 @@ def _inside(header: Header) -> list[tuple[str, bool]]:
         ("recall", _is_part(recall.get("recall@10"))),
         ("wanted", wanted.get("kind") in ("auto", *THOROUGH) and _is_part(wanted.get("recall"))),
         ("stores", all(isinstance(store, str) for store in header.stores)),
+        ("shards", all(map(_is_state, header.shards.values()))),
         ("sizes", all(_is_count(size, 2**62) for size in header.sizes.values())),
         ("sizes", all(Path(name).name == name for name in header.sizes)),
         ("metric", header.metric == "cosine"),
@@ -148,6 +153,10 @@ def _is_count(value: Any, most: int) -> bool:
     return type(value) is int and 0 <= value <= most
 
 
+def _is_state(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(one) is int for one in value)
+
+
 def _is_part(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
 
@@ -155,6 +164,20 @@ def _is_part(value: Any) -> bool:
 def _plain_type(declared: Any) -> type:
     origin = getattr(declared, "__origin__", declared)
     return origin if isinstance(origin, type) else str  # the rest are words to choose from
+
+
+def shards_of(store: Path | str) -> list[int]:
+    """What changes whenever a store does: number of shards, their bytes, the newest's time (ns).
+
+    Raises:
+        OSError: the store cannot be read.
+    """
+    with os.scandir(store) as entries:
+        shards = [
+            one.stat() for one in entries if one.name.startswith(SHARD) and one.name.endswith(WHOLE)
+        ]
+    newest = max((shard.st_mtime_ns for shard in shards), default=0)
+    return [len(shards), sum(shard.st_size for shard in shards), newest]
 
 
 def check_sizes(folder: Path, header: Header) -> None:

@@ -1,5 +1,6 @@
 """An index follows its stores and videos wherever they go: who holds a video now."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -185,6 +186,68 @@ def test_a_drive_that_is_absent_takes_out_nothing(tmp_path: Path) -> None:
         index([], tmp_path / "index", sync=True)
     assert told.value.hint and f"vcap index '{stores[1]}' -o" in told.value.hint
     assert len(Index.open(tmp_path / "index")) == 3
+
+
+@pytest.fixture
+def warns(vcap: Any, tmp_path: Path) -> Any:
+    """Whether a search in the index says that a store has changed."""
+
+    def asked() -> bool:
+        result = vcap("retrieve", "--like", "a", "--index", tmp_path / "index", "-k", 1)
+        assert result.exit_code == 0, result.stderr
+        return "has changed since it was indexed" in result.stderr
+
+    return asked
+
+
+@pytest.mark.parametrize("words", [("--sync",), ("store",), ("store", "--add")])
+def test_a_store_that_was_touched_is_told_of_until_the_index_followed_it(
+    vcap: Any, warns: Any, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    store = make_store(tmp_path / "store", ["a", "b"])
+    index([store], tmp_path / "index")
+    assert not warns()
+    os.utime(store / "shard-00000.safetensors", ns=(1, 2**62))
+    assert warns()
+    given = [store if word == "store" else word for word in words]
+    assert "nothing to do" in vcap("index", *given, "-o", tmp_path / "index").stderr
+    assert not warns()
+    assert list((tmp_path / "index").glob("generation-*")) == [
+        tmp_path / "index" / "generation-000001"
+    ]
+
+
+def test_a_shard_is_noticed_however_old_it_is_and_whichever_store_was_followed(
+    warns: Any, tmp_path: Path
+) -> None:
+    one, two = make_store(tmp_path / "one", ["a"]), make_store(tmp_path / "two", ["b"], first=3)
+    index([one, two], tmp_path / "index")
+    make_store(one, ["c"], first=5, shard=1)
+    os.utime(one / "shard-00001.safetensors", ns=(1, 1))
+    assert warns()
+    make_store(two, ["d"], first=6, shard=1)
+    index([two], tmp_path / "index", sync=True)
+    assert warns()
+    index([], tmp_path / "index", sync=True)
+    assert not warns()
+    index([], tmp_path / "index", remove=["d"])
+    assert not warns()
+
+
+def test_an_index_that_knows_no_shards_goes_by_time_until_it_is_followed(
+    warns: Any, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store", ["a", "b"])
+    index([store], tmp_path / "index")
+    path = tmp_path / "index" / "index.json"
+    said = json.loads(path.read_text())
+    del said["shards"]  # as it was written before there were such
+    path.write_text(json.dumps(said))
+    assert not warns()
+    os.utime(path, ns=(1, 1))
+    assert warns()
+    index([], tmp_path / "index", sync=True)
+    assert not warns()
 
 
 def test_a_store_that_is_named_twice_counts_once(tmp_path: Path) -> None:

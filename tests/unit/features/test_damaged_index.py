@@ -128,6 +128,7 @@ def test_a_number_that_json_does_not_know_is_null(tmp_path: Path) -> None:
         {"sizes": {"vectors.npy": "x"}},
         {"sizes": {"../index.json": 1}},
         {"search": {"nprobe": 4}},
+        {"shards": {"/s": [1, 2]}},
         {"num_vectors": 3},
         {"num_labels": 10**30},
         {"fingerprint": {"encoder": 5}},
