@@ -14,16 +14,15 @@ from typing import Any, Literal, TextIO
 from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine import index_write
-from vcap.engine.fingerprint import refuse_other_encoder
 from vcap.engine.index_changes import Changes, added, all_of, removed, stores_after, synced
 from vcap.engine.index_generation import write_generation
 from vcap.engine.index_rows import (
     Aggregate,
     StoreRows,
-    encoder_of,
     is_store,
     level_of,
     mean_vectors,
+    refuse_other_features,
 )
 from vcap.engine.inputs import STDIN
 from vcap.engine.lock import hold
@@ -251,11 +250,11 @@ class Job:
             raise UsageError(f"--aggregate is for --level video, not for {level}")
         aggregate = self._aggregate(settings.aggregate, folders) if level == "video" else None
         opened = [StoreRows(folder, level, aggregate) for folder in folders]
-        first = encoder_of(opened[0].fingerprint)
+        first = opened[0]
         for rows in opened[1:]:
             level_of(rows.store, level)
-            refuse_other_encoder(
-                encoder_of(rows.fingerprint), first, rows.folder, f"{opened[0].folder} has"
+            refuse_other_features(
+                rows.fingerprint, first.fingerprint, rows.folder, f"{first.folder} has"
             )
         return opened
 
@@ -306,11 +305,8 @@ class Job:
         """Refuse to mix what cannot be compared in one index."""
         hint = "the same command with another folder after -o, or --force"
         try:
-            refuse_other_encoder(
-                encoder_of(new.fingerprint),
-                encoder_of(old.fingerprint),
-                new.stores[0],
-                f"the index {self._folder} has",
+            refuse_other_features(
+                new.fingerprint, old.fingerprint, new.stores[0], f"the index {self._folder} has"
             )
         except FeatureError as error:
             raise FeatureError(error.message, hint=hint) from error

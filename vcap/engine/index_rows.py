@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vcap.engine.fingerprint import differences, refuse_other_encoder
 from vcap.engine.index_write import Block
 from vcap.engine.store_records import stored_records
 from vcap.errors import FeatureError
@@ -26,6 +27,7 @@ from vcap.features.store import FeatureStore
 BLOCK_VIDEOS = 512
 GRID_PARTS = 10  # of a feature of kind `grid`, the first of which is the embedding
 TEXT_SAMPLER = "text"
+FRAMES = ("sampler", "pixels")  # of a fingerprint: which frames, and how they are resized
 
 Aggregate = Callable[[Sequence[npt.NDArray[np.float16]]], Scores]
 
@@ -158,6 +160,29 @@ def encoder_of(fingerprint: Mapping[str, Any]) -> Mapping[str, Any]:
     """The encoder's part of a fingerprint."""
     encoder = fingerprint.get("encoder", {})
     return encoder if isinstance(encoder, Mapping) else {"name": encoder}
+
+
+def refuse_other_features(
+    found: Mapping[str, Any], wanted: Mapping[str, Any], where: object, reader: str
+) -> None:
+    """Refuse features of another encoder, or of frames that were chosen otherwise.
+
+    Args:
+        found: the fingerprint of a store.
+        wanted: the one that it must be like.
+        where: the store.
+        reader: what has the other fingerprint: `the index x has`.
+
+    Raises:
+        FeatureError: they differ; both are named.
+    """
+    refuse_other_encoder(encoder_of(found), encoder_of(wanted), where, reader)
+    ours, theirs = ({key: one[key] for key in FRAMES if key in one} for one in (found, wanted))
+    if unlike := differences(ours, theirs):
+        raise FeatureError(
+            f"{where} holds features of other frames than {reader}: {'; '.join(unlike)}",
+            hint=f"vcap encode VIDEOS -o STORE --sampler {shlex.quote(str(theirs.get('sampler')))}",
+        )
 
 
 def level_of(store: FeatureStore, wanted: Level | None) -> Level:

@@ -113,6 +113,44 @@ def test_an_id_in_two_stores_is_refused(tmp_path: Path, add: bool) -> None:
         index([two] if add else [one, two], tmp_path / "index", add=add)
 
 
+@pytest.mark.parametrize("flag", ["", "add", "sync", "force"])
+@pytest.mark.parametrize("odd", [{"sampler": "uniform 16"}, {"pixels": "exact"}])
+def test_features_of_frames_that_were_chosen_otherwise_are_not_mixed(
+    tmp_path: Path, flag: str, odd: dict[str, Any]
+) -> None:
+    one = make_store(tmp_path / "one", ["a"], sampler="uniform 8")
+    two = make_store(tmp_path / "two", ["b"], first=3, **{"sampler": "uniform 8", **odd})
+    index([one], tmp_path / "index")
+    for stores in ([one, two], [two]):
+        if flag == "force" and len(stores) == 1:
+            index(stores, tmp_path / "index", force=True)
+            continue
+        with pytest.raises(FeatureError, match="holds features of other frames") as told:
+            index(stores, tmp_path / "index", **({flag: True} if flag else {}))
+        (name,) = odd
+        assert f"{two} holds" in told.value.message and f"{name}: " in told.value.message
+        assert told.value.hint
+    assert Index.open(tmp_path / "index").ids == (["b"] if flag == "force" else ["a"])
+
+
+def test_another_build_of_the_decoder_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    one = make_store(tmp_path / "one", ["a"])
+    two = make_store(tmp_path / "two", ["b"], first=3, decoder="toy 2")
+    assert index([one, two], tmp_path / "index").header.num_videos == 2
+
+
+def test_an_index_of_mixed_frames_from_before_is_still_searched(tmp_path: Path) -> None:
+    found = make_index(tmp_path)
+    path = found.folder / "index.json"
+    said = json.loads(path.read_text())
+    said["stores"] += [str(make_store(tmp_path / "two", ["e"], sampler="uniform 16"))]
+    path.write_text(json.dumps(said))
+    opened = Index.open(found.folder)
+    assert opened.search(opened.vector("b")[None], 1)[1].tolist() == [[1]]
+    assert index([], found.folder, remove=["a"]).header.num_videos == 3
+    assert not index([tmp_path / "store"], found.folder, sync=True).counts["removed"]
+
+
 def test_features_with_places_are_indexed_by_their_embeddings(tmp_path: Path) -> None:
     grid = make_store(
         tmp_path / "grid", ["a"], width=10 * WIDTH, encoder={**ENCODER, "features": "grid"}
