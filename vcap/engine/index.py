@@ -174,6 +174,11 @@ def index(
         return job.update(old, stores, add, sync)
 
 
+def _is_as_wanted(header: Header, wanted: dict[str, Any]) -> bool:
+    """Whether an index is what another is to be; much that went may have made it an exact one."""
+    return header.wanted == wanted and wanted["kind"] in ("auto", header.kind)
+
+
 def _placed(settings: IndexSettings) -> IndexSettings:
     """The settings with the whole path of a model, so that it is found from everywhere."""
     path = Path(settings.aggregate).expanduser()
@@ -227,7 +232,7 @@ class Job:
         header = self._header(opened, asked)
         if old is not None:
             self._refuse_other(old, header)
-        same = old is not None and old.header.wanted == header.wanted
+        same = old is not None and _is_as_wanted(old.header, header.wanted)
         changes = all_of(opened, old, same)
         return self.write(old, changes, header)
 

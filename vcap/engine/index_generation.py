@@ -133,9 +133,12 @@ class Searchable:
         assert changes.keep is not None
         keep = kept_rows(old, changes.keep)
         count, kind = len(self._vectors), old.header.kind
-        if kind == "flat" and self._header.wanted["kind"] == "auto":
+        wanted = self._header.wanted["kind"]
+        if kind == "flat" and wanted == "auto":
             return self.build()  # there may be enough vectors for another kind now
-        if kind == "flat" or count <= (1 - MOST_GONE) * old.header.num_labels or not count:
+        if kind == "flat":
+            return self._rebuilt(wanted)  # so may there be for what too few were left of
+        if count <= (1 - MOST_GONE) * old.header.num_labels or not count:
             return self._rebuilt(kind)
         index = kinds.read_to_change(old.folder / old.header.generation / files.FAISS)
         labels, num_kept = old.labels[keep], int(keep.sum())

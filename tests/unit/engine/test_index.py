@@ -96,6 +96,27 @@ def test_a_graph_of_which_much_is_gone_is_built_anew(tmp_path: Path) -> None:
     assert (much.num_labels, much.num_vectors) == (200, 200)
 
 
+def test_a_kind_that_was_asked_for_comes_back_when_an_emptied_index_is_filled(
+    tmp_path: Path,
+) -> None:
+    folder = make_index(tmp_path, MANY, kind="hnsw").folder
+    assert index([], folder, remove=MANY).header.kind == "flat"
+    assert index([tmp_path / "store"], folder, add=True).header.kind == "hnsw"
+    index([], folder, remove=MANY[:100])
+    few = index([], folder, sync=True)
+    assert (few.header.num_videos, few.header.kind) == (300, "hnsw")
+
+
+def test_a_kind_that_is_asked_for_is_built_where_few_are_left(tmp_path: Path) -> None:
+    folder = make_index(tmp_path, kind="hnsw").folder
+    (tmp_path / "store" / "shard-00000.safetensors").unlink()
+    make_store(tmp_path / "store", ["a", "b"])
+    assert index([], folder, sync=True).header.kind == "flat"
+    done = index([tmp_path / "store"], folder, kind="hnsw")
+    assert (done.is_new, done.header.kind) == (True, "hnsw")
+    assert not index([tmp_path / "store"], folder, kind="hnsw").is_new
+
+
 def test_several_stores_make_one_index(tmp_path: Path) -> None:
     one = make_store(tmp_path / "one", ["a", "b"])
     two = make_store(tmp_path / "two", ["c"], first=7)
