@@ -15,6 +15,7 @@ from typing import Any, TextIO
 import typer
 
 from vcap.cli.streams import closed_pipe, keep_odd_names, stand_in_for_closed
+from vcap.engine.shown import harmless_lines
 from vcap.errors import DeviceError, OutputError, UsageError, VcapError
 
 BUG, INTERRUPTED = 1, 130
@@ -99,9 +100,9 @@ def wrong_usage(error: Any, words: Sequence[str]) -> UsageError:
 
 def say(error: VcapError) -> None:
     """One line what is wrong, and a second that can be pasted."""
-    typer.echo(f"{typer.style('error:', fg='red')} {error}", err=True)
+    typer.echo(f"{typer.style('error:', fg='red')} {harmless_lines(str(error))}", err=True)
     if error.hint:
-        typer.echo(f"  try: {error.hint}", err=True)
+        typer.echo(f"  try: {harmless_lines(error.hint)}", err=True)
 
 
 def bug(error: BaseException, verbose: bool) -> int:

@@ -1,6 +1,6 @@
 """Where hits go: stdout, or a file that nobody else's work is in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vcap.engine.files import ensure_folder, output_errors, write_atomic
@@ -57,13 +57,15 @@ def is_ours(path: Path) -> bool:
     return not text or MARK in text or PAGE_MARK in text or text.startswith('{"query": ')
 
 
-def write_hits(found: Sequence[Found], path: Path, form: str) -> None:
-    """Write what was found, whole or not at all.
+def write_hits(
+    found: Sequence[Found], path: Path, form: str, warn: Callable[[str], None] = lambda _: None
+) -> None:
+    """Write what was found, whole or not at all; `warn` as of `rendered`.
 
     Raises:
         OutputError: it cannot be written.
     """
-    text = rendered(found, form, path.absolute().parent)
+    text = rendered(found, form, path.absolute().parent, warn)
     data = text.encode(errors="surrogateescape" if form in ("m3u", "edl") else "backslashreplace")
     if path.exists() and not path.is_file():  # a pipe or a device
         with output_errors(path):

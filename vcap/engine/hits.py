@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcap.engine.shown import one_line
 from vcap.types import Segment
 
 if TYPE_CHECKING:
@@ -82,21 +83,17 @@ def text_of(found: Sequence[Found]) -> str:
     blocks = []
     for one in found:
         lines = [_line(hit) for hit in one.hits] or ["      nothing found"]
-        blocks.append("\n".join([_one_line(one.query), *lines]) + "\n")
+        blocks.append("\n".join([one_line(one.query), *lines]) + "\n")
     return "\n".join(blocks)
 
 
 def _line(hit: Hit) -> str:
     from vcap.reports.subtitle import timestamp
 
-    line = f"{hit.rank:4d}  {hit.score:.4f}  {_one_line(hit.id)}"
+    line = f"{hit.rank:4d}  {hit.score:.4f}  {one_line(hit.id)}"
     if hit.segment is not None:
         line += f"  {timestamp(hit.segment.start)} --> {timestamp(hit.segment.end)}"
-    return line + (f"  {_one_line(str(hit.record['text']))}" if hit.record.get("text") else "")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return line + (f"  {one_line(str(hit.record['text']))}" if hit.record.get("text") else "")
 
 
 def json_lines_of(found: Sequence[Found]) -> str:
@@ -131,17 +128,25 @@ def page_of(found: Sequence[Found], folder: Path | None = None) -> str:
     return gallery.gallery_page(queries, folder)
 
 
-def rendered(found: Sequence[Found], form: str, folder: Path | None = None) -> str:
+def rendered(
+    found: Sequence[Found],
+    form: str,
+    folder: Path | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> str:
     """What was found in a format, ending in a line break.
 
     Args:
         form: one of `FORMATS`.
         folder: where the file will lie; None for stdout.
+        warn: gets a sentence where the format cannot hold all.
     """
     from vcap.engine import playlist
 
     if form == "html":
         return page_of(found, folder).rstrip("\n") + "\n"
+    if form == "edl":
+        return playlist.edl(found, warn)
     plain: dict[str, Callable[[Sequence[Found]], str]] = {"text": text_of, "jsonl": json_lines_of}
-    plain |= {"m3u": playlist.m3u, "edl": playlist.edl}
+    plain |= {"m3u": playlist.m3u}
     return plain[form](found)

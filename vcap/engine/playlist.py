@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vcap.engine.shown import harmless, one_line
 from vcap.errors import InputError
 from vcap.types import Segment
 
@@ -26,7 +27,7 @@ def m3u(found: "Sequence[Found]") -> str:
     """A playlist for players: VLC and Kodi begin at the moment and stop at its end."""
     lines = ["#EXTM3U", f"# {MARK}"]
     for one in found:
-        lines.append(f"#PLAYLIST:{_line(one.query)}")
+        lines.append(f"#PLAYLIST:{one_line(one.query)}")
         for hit in one.hits:
             lines += _entry(hit)
     return "\n".join(lines) + "\n"
@@ -37,7 +38,7 @@ def _entry(hit: "Hit") -> Iterator[str]:
         return
     segment = hit.segment
     seconds = -1 if segment is None else max(1, round(segment.end - segment.start))
-    yield f"#EXTINF:{seconds},{hit.rank}. {_line(hit.id)}"
+    yield f"#EXTINF:{seconds},{hit.rank}. {one_line(hit.id)}"
     if segment is not None:
         yield f"#EXTVLCOPT:start-time={_seconds(segment.start)}"
         yield f"#EXTVLCOPT:stop-time={_seconds(segment.end)}"
@@ -46,10 +47,6 @@ def _entry(hit: "Hit") -> Iterator[str]:
 
 def _seconds(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def probed(path: Path) -> tuple[float | None, float | None]:
@@ -63,28 +60,38 @@ def probed(path: Path) -> tuple[float | None, float | None]:
     return known.frames_per_second, known.duration_seconds
 
 
-def edl(found: "Sequence[Found]", length: Length = probed) -> str:
+def edl(
+    found: "Sequence[Found]", warn: Callable[[str], None] = lambda _: None, length: Length = probed
+) -> str:
     """An edit decision list: times of the source, and of the sequence that they make.
 
-    The whole list counts frames at one rate, that of the first video, without dropped frames.
+    The whole list counts frames at one rate, that of the first video, without dropped frames:
+    time codes of 29.97 frames a second count 30 to the second, and so fall behind the clock.
 
     Args:
+        warn: gets a sentence where there are more pieces than a list can hold.
         length: tells frames a second and seconds of a file.
     """
-    pieces = list(_pieces(found, length))[:MAX_EVENTS]
-    rate = next((round(known) for _, _, known in pieces if known), DEFAULT_RATE) or DEFAULT_RATE
-    title = ", ".join(_line(one.query) for one in found)
+    pieces = list(_pieces(found, length))
+    if len(pieces) > MAX_EVENTS:
+        warn(f"an edit decision list holds {MAX_EVENTS} pieces; {len(pieces)} were found")
+    known = (rate for _, _, rate in pieces if rate and round(rate))
+    rate = next(known, float(DEFAULT_RATE))
+    title = ", ".join(one_line(one.query) for one in found)
     lines = [f"TITLE: {title}", "FCM: NON-DROP FRAME", f"* {MARK}", ""]
     at = 0
-    for number, (hit, segment, _) in enumerate(pieces, start=1):
+    for number, (hit, segment, _) in enumerate(pieces[:MAX_EVENTS], start=1):
         start, end = round(segment.start * rate), round(segment.end * rate)
         end = max(end, start + 1)
         ends = (start, end, at, at + end - start)
-        codes = " ".join(timecode(count, rate) for count in ends)
+        codes = " ".join(timecode(count, round(rate)) for count in ends)
         name = os.path.basename(hit.path or "")
         lines.append(f"{number:03d}  AX       V     C        {codes}")
-        lines += [f"* FROM CLIP NAME: {_line(name)}", f"* SOURCE FILE: {_line(str(hit.path))}"]
-        lines += [f"* COMMENT: {hit.rank}. {_line(hit.query)} ({hit.score:.4f})", ""]
+        lines += [
+            f"* FROM CLIP NAME: {harmless(name)}",
+            f"* SOURCE FILE: {harmless(str(hit.path))}",
+        ]
+        lines += [f"* COMMENT: {hit.rank}. {one_line(hit.query)} ({hit.score:.4f})", ""]
         at += end - start
     return "\n".join(lines)
 

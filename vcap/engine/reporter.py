@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+from vcap.engine.shown import harmless_lines
+
 INTERVAL_SECONDS = 10.0
 GONE = (OSError, ValueError, AttributeError)  # stderr is closed, or there is none
 LONGEST_SECONDS = 100 * 3600  # an estimate beyond this says nothing
@@ -92,6 +94,7 @@ class Reporter:
 
     def tell(self, kind: str, text: str) -> None:
         """Write one line, with its kind in front where it has one."""
+        text = harmless_lines(text)
         self.write(f"{kind}: {text}" if kind else text)
 
     def write(self, line: str) -> None:
@@ -218,6 +221,7 @@ class Bar(Reporter):
         """Write one line above the bar, its kind in colour."""
         from rich.text import Text
 
+        text = harmless_lines(text)
         style = {"warning": "yellow", "failed": "red"}.get(kind, "")
         line = Text.assemble((f"{kind}: ", style), text) if kind else Text(text)
         with self._lock, suppress(*GONE):

@@ -10,6 +10,11 @@ def harmless(text: str) -> str:
     return text if text.isprintable() else COMMANDS.sub(_escaped, text)
 
 
+def harmless_lines(text: str) -> str:
+    """The same of text that has line breaks of its own, which stay."""
+    return "\n".join(harmless(line) for line in text.split("\n"))
+
+
 def one_line(text: str) -> str:
     """The same on one line, with single blanks."""
     return harmless(" ".join(text.split()))

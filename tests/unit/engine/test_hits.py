@@ -98,7 +98,7 @@ def test_a_line_break_in_a_name_does_not_break_the_playlist() -> None:
 
 def test_an_edit_decision_list_counts_frames_of_source_and_sequence() -> None:
     second = hit(2, segment=Segment(60.0, 61.04))
-    lines = edl(found(hit(segment=Segment(12.0, 15.6)), second), lambda _: (25.0, 90.0))
+    lines = edl(found(hit(segment=Segment(12.0, 15.6)), second), length=lambda _: (25.0, 90.0))
     assert lines.splitlines()[:2] == ["TITLE: a dog", "FCM: NON-DROP FRAME"]
     assert [line for line in lines.splitlines() if line[:1] == "0"] == [
         "001  AX       V     C        00:00:12:00 00:00:15:15 00:00:00:00 00:00:03:15",
@@ -107,11 +107,50 @@ def test_an_edit_decision_list_counts_frames_of_source_and_sequence() -> None:
     assert "* FROM CLIP NAME: a.mp4" in lines
 
 
+@pytest.mark.parametrize(
+    ("rate", "code"), [(30000 / 1001, "00:59:56:12"), (24000 / 1001, "00:59:56:10")]
+)
+def test_time_codes_name_the_frame_that_is_shown_then_at_rates_that_are_not_whole(
+    rate: float, code: str
+) -> None:
+    lines = edl(found(hit(segment=Segment(3600.0, 3601.0))), length=lambda _: (rate, None))
+    assert f"C        {code} " in lines
+    hours, minutes, seconds, frames = map(int, code.split(":"))
+    count = (3600 * hours + 60 * minutes + seconds) * round(rate) + frames
+    assert count / rate == pytest.approx(3600, abs=0.5 / rate)
+
+
+def test_more_pieces_than_an_edit_decision_list_holds_are_told() -> None:
+    warnings: list[str] = []
+    many = [hit(rank, segment=MOMENT) for rank in range(1, 1002)]
+    lines = rendered(found(*many), "edl", warn=warnings.append)
+    assert "\n999  AX" in lines and "1000  AX" not in lines
+    assert warnings == ["an edit decision list holds 999 pieces; 1001 were found"]
+    rendered(found(*many[:999]), "edl", warn=warnings.append)
+    assert len(warnings) == 1
+
+
+def test_an_edit_decision_list_names_files_with_all_their_blanks() -> None:
+    record = {"id": "a", "path": "/my  clips/ lead  two\n.mp4"}
+    lines = edl(found(hit(record=record, segment=MOMENT)), length=lambda _: (25.0, 90.0))
+    assert "* FROM CLIP NAME:  lead  two\\n.mp4\n" in lines
+    assert "* SOURCE FILE: /my  clips/ lead  two\\n.mp4\n" in lines
+
+
+def test_names_cannot_command_a_terminal() -> None:
+    odd = "esc\x1b[31mred\x07\x9b2J\u202ecod.mp4"
+    text = text_of([Found(odd, [hit(record={"id": odd, "text": odd})])])
+    assert "\\x1b[31mred\\x07\\x9b2J\\u202ecod.mp4" in text
+    assert not set(odd) & set(text) - set("esc[31mred2Jcod.p4")
+    plain = "caf\u00e9 \u65e5\u672c b\udcff"
+    assert plain in text_of([Found(plain)])
+
+
 def test_a_whole_video_is_as_long_as_it_is_and_one_of_unknown_length_is_left_out() -> None:
-    lines = edl(found(hit()), lambda _: (30.0, 2.0))
+    lines = edl(found(hit()), length=lambda _: (30.0, 2.0))
     assert "00:00:00:00 00:00:02:00 00:00:00:00 00:00:02:00" in lines
-    assert "001" not in edl(found(hit()), lambda _: (None, None))
-    assert "001" not in edl(found(hit(record={"id": "a text"})), lambda _: (30.0, 2.0))
+    assert "001" not in edl(found(hit()), length=lambda _: (None, None))
+    assert "001" not in edl(found(hit(record={"id": "a text"})), length=lambda _: (30.0, 2.0))
 
 
 def test_the_length_is_read_from_the_file(small_videos: Path) -> None:
