@@ -95,6 +95,9 @@ def test_a_video_that_is_not_there_cannot_be_removed(
         (("STORE", "--level", "frame", "--aggregate", "m"), 2, "--aggregate is for --level video"),
         (("STORE", "--kind", "ivfpq"), 4, "256 vectors at least; there are 3"),
         (("nothing",), 4, "nothing: no feature store here"),
+        (("nothing", "-n"), 4, "nothing: no feature store here"),
+        (("--remove", "a", "-n"), 4, "no index here"),
+        (("",), 2, "an empty name is no store"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -139,10 +142,78 @@ def test_an_empty_store_is_named(vcap: Any, tmp_path: Path, store: Path) -> None
     assert f"{store}: empty" in result.stderr
 
 
-def test_a_dry_run_shows_settings_and_makes_nothing(vcap: Any, tmp_path: Path, store: Path) -> None:
-    result = vcap("index", store, "-o", tmp_path / "index", "-n", "--json")
-    assert json.loads(result.stdout)["kind"] == "auto"
-    assert not (tmp_path / "index").exists()
+def test_a_dry_run_tells_what_would_be_done_and_makes_nothing(
+    vcap: Any, tmp_path: Path, store: Path
+) -> None:
+    folder = tmp_path / "index"
+    result = vcap("index", store, "-o", folder, "-n", "--json")
+    told = json.loads(result.stdout)
+    assert (told["kind"], told["added"], told["removed"]) == ("auto", 3, 0)
+    assert not folder.exists()
+    vcap("index", store, "-o", folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    make_store(store, ["d"], first=9, shard=1)
+    for words, line in (
+        ((store, "--add"), "added: 1"),
+        (("--sync",), "added: 1"),
+        (("--remove", "a", "--remove", "b"), "removed: 2"),
+        ((store, "--force"), "added: 4"),
+    ):
+        result = vcap("index", *words, "-o", folder, "-n")
+        assert result.exit_code == 0, result.stderr
+        assert line in result.stdout.splitlines()
+    refused = vcap("index", "-o", folder, "--remove", "nope", "-n")
+    assert (refused.exit_code, "no video 'nope'" in refused.stderr) == (4, True)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("STORE", "--add", "--kind", "hnsw"),
+        ("STORE", "--sync", "--recall", "0.5"),
+        ("--remove", "a", "--kind", "hnsw"),
+        ("--remove", "a", "--level", "video"),
+        ("--remove", "a", "--aggregate", "mean"),
+        ("STORE", "--remove", "a"),
+    ],
+    ids=" ".join,
+)
+def test_a_flag_that_would_do_nothing_is_refused(
+    vcap: Any, tmp_path: Path, store: Path, words: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "my index"
+    vcap("index", store, "-o", folder)
+    given = [store if word == "STORE" else word for word in words]
+    for dry in ((), ("-n",)):
+        result = vcap("index", *given, "-o", folder, *dry)
+        assert result.exit_code == 2
+        assert "--remove" in result.stderr or words[2] in result.stderr
+        assert f"-o '{folder}'" in result.stderr
+    assert len(Index.open(folder)) == 3
+
+
+def test_a_default_of_the_environment_that_would_do_nothing_is_no_mistake(
+    vcap: Any, tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCAP_SET__index__kind", "hnsw")
+    monkeypatch.setenv("VCAP_SET__index__recall", "0.9")
+    vcap("index", store, "-o", tmp_path / "index", "--kind", "flat")
+    assert vcap("index", "-o", tmp_path / "index", "--sync").exit_code == 0
+    assert vcap("index", "-o", tmp_path / "index", "--remove", "a").exit_code == 0
+    assert Index.open(tmp_path / "index").header.kind == "flat"
+
+
+def test_a_folder_whose_name_has_blanks_is_named_so_that_it_can_be_pasted(
+    vcap: Any, tmp_path: Path, store: Path
+) -> None:
+    folder = tmp_path / "my index"
+    for words in (("--sync",), ("--remove", "a"), ()):
+        assert f"vcap index STORE -o '{folder}'" in vcap("index", *words, "-o", folder).stderr
+    vcap("index", store, "-o", folder)
+    (folder / "index.json").write_text("{")
+    result = vcap("index", "-o", folder, "--sync")
+    assert f"vcap index STORE -o '{folder}' --force" in result.stderr
 
 
 def test_the_environment_holds_defaults(

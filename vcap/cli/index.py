@@ -38,7 +38,7 @@ def command(
     any moment leaves the old index whole.
     """
     from vcap.engine.flags import from_flags
-    from vcap.engine.index import IndexSettings, gather_stores, index
+    from vcap.engine.index import COUNTS, IndexSettings, gather_stores, idle_settings, index
     from vcap.engine.interrupt import leaving_in_order
     from vcap.engine.reporter import make_reporter
 
@@ -46,18 +46,20 @@ def command(
     settings = from_flags("index", IndexSettings, given)
     folders = gather_stores(stores or (), stdin=words_in())
     modes: dict[str, Any] = {"add": add, "remove": remove or (), "sync": sync, "force": force}
-    if dry_run:
-        plan = {**settings.model_dump(), **modes, "output": output, "stores": folders}
-        return echo_plan(plan, as_json)
+    idle = {name for name in idle_settings(modes) if given[name] is None}  # of the environment
     reporter = make_reporter(quiet, verbose)
     with leaving_in_order():
         done = index(
             folders,
             output,
+            dry_run=dry_run,
             reporter=reporter,
             **modes,
-            **settings.model_dump(exclude_unset=True),
+            **settings.model_dump(exclude_unset=True, exclude=idle),
         )
+    if dry_run:
+        plan = {**settings.model_dump(), **modes, "output": output, "stores": folders}
+        return echo_plan({**plan, **dict.fromkeys(COUNTS, 0), **done.counts}, as_json)
     if as_json:
         return echo_json({"index": str(output.absolute()), **done.told()})
     typer.echo(output)

@@ -6,7 +6,8 @@ kill at any moment leaves the old index or the new one. Shapes: N vectors, V vid
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vcap.engine import index_write
 from vcap.engine.index_changes import Changes, added, all_of, removed, stores_after, synced
-from vcap.engine.index_generation import write_generation
+from vcap.engine.index_generation import EXACT, write_generation
 from vcap.engine.index_rows import (
     Aggregate,
     StoreRows,
@@ -39,6 +40,8 @@ __all__ = ["Index", "IndexSettings", "Indexed", "gather_stores", "index"]
 
 MEAN = "mean"
 COUNTS = ("added", "removed", "changed", "moved")
+KEPT = ("kind", "recall")  # by an index that changes
+IDLE = {"add": KEPT, "sync": KEPT, "remove": (*KEPT, "level", "aggregate")}
 
 
 class IndexSettings(BaseModel):
@@ -104,6 +107,8 @@ def gather_stores(arguments: Sequence[str], *, stdin: TextIO | None = None) -> l
     """
     found: dict[Path, None] = {}
     for word in arguments:
+        if not word:
+            raise UsageError("an empty name is no store")
         lines = [line.strip() for line in stdin or ()] if word == STDIN else [word]
         stores = [_store_in(line) if word == STDIN else line for line in lines if line]
         if not stores:
@@ -132,6 +137,7 @@ def index(
     remove: Sequence[str] = (),
     sync: bool = False,
     force: bool = False,
+    dry_run: bool = False,
     reporter: Reporter | None = None,
     **options: Any,
 ) -> Indexed:
@@ -144,34 +150,64 @@ def index(
         remove: ids of videos to take out.
         sync: make it agree with the stores: what came, went, changed or moved.
         force: build anew, whatever is there.
+        dry_run: only find out what would be done; nothing is written.
         options: fields of `IndexSettings`.
 
     Raises:
         FeatureError: a store or the index is damaged, or they are of different encoders.
         InputError: a video to remove is not there.
         OutputError: the index cannot be written, or another run is at work there.
+        UsageError: what is asked for contradicts itself, or would do nothing.
     """
     settings = _placed(fill(IndexSettings, options, "index"))
     folder = Path(output)
-    modes = {"--add": add, "--remove": bool(remove), "--sync": sync, "--force": force}
-    chosen = [flag for flag, given in modes.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} contradict each other; give one of them")
-    if not stores and not (sync or remove):
-        raise UsageError("no store is named", hint=f"vcap index STORE -o {folder}")
+    modes = {"add": add, "remove": bool(remove), "sync": sync, "force": force}
+    _refuse_odd([name for name, given in modes.items() if given], stores, options, folder)
     changing = add or sync or bool(remove)
     if changing:
         files.read_header(folder)  # no folder is made where there is no index
     for store in stores:
         if not is_store(store):
             FeatureStore(Path(store))  # says what is wrong, before a folder is made
-    job = Job(folder, settings, reporter or Silent())
-    with hold(folder):
+    job = Job(folder, settings, reporter or Silent(), dry_run)
+    with nullcontext() if dry_run else hold(folder):
         old = None if force else job.old(needed=changing)
         if remove:
             assert old is not None
             return job.write(old, removed(old, remove), old.header)
         return job.update(old, stores, add, sync)
+
+
+def idle_settings(modes: Mapping[str, Any]) -> set[str]:
+    """The settings that count for nothing in the modes (`add`, `sync`, `remove`) that are on."""
+    return {name for mode, names in IDLE.items() if modes.get(mode) for name in names}
+
+
+def _refuse_odd(
+    chosen: Sequence[str],
+    stores: Sequence[Path | str],
+    options: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Refuse modes and options that do not go together."""
+    own = shlex.quote(str(folder))
+    if len(chosen) > 1:
+        flags = " and ".join(f"--{name}" for name in chosen)
+        raise UsageError(f"{flags} contradict each other; give one of them")
+    idle = sorted(idle_settings(dict.fromkeys(chosen, True)) & set(options))
+    if idle:
+        flags = " and ".join(f"--{name}" for name in idle)
+        raise UsageError(
+            f"{flags}: the index keeps what it has with --{chosen[0]}",
+            hint=f"vcap index STORE -o {own} --force --{idle[0]} {options[idle[0]]}",
+        )
+    if stores and "remove" in chosen:
+        raise UsageError(
+            f"--remove takes ids out of the index, whichever their store; {stores[0]} is too much",
+            hint=f"vcap index -o {own} --remove ID",
+        )
+    if not stores and not {"sync", "remove"} & {*chosen}:
+        raise UsageError("no store is named", hint=f"vcap index STORE -o {own}")
 
 
 def _is_as_wanted(header: Header, wanted: dict[str, Any]) -> bool:
@@ -188,10 +224,13 @@ def _placed(settings: IndexSettings) -> IndexSettings:
 
 
 class Job:
-    """One run on the index in a folder, whose lock is held."""
+    """One run on the index in a folder, whose lock is held where anything may be written."""
 
-    def __init__(self, folder: Path, settings: IndexSettings, reporter: Reporter) -> None:
+    def __init__(
+        self, folder: Path, settings: IndexSettings, reporter: Reporter, dry_run: bool
+    ) -> None:
         self._folder = folder
+        self._dry_run = dry_run
         self._settings = settings
         self._reporter = reporter
         self._model: str | None = None  # digest of what makes the vectors
@@ -201,7 +240,8 @@ class Job:
         if not needed and not (self._folder / files.HEADER_NAME).exists():
             return None
         found = Index.open(self._folder)
-        index_write.tidy(self._folder, found.header.generation)
+        if not self._dry_run:
+            index_write.tidy(self._folder, found.header.generation)
         return found
 
     def update(
@@ -299,7 +339,7 @@ class Job:
             num_parts=0,
             num_labels=0,
             search={},
-            recall={},
+            recall=dict(EXACT),
             fingerprint=opened[0].fingerprint | made_by,
             stores=[rows.folder for rows in opened],
             shards={rows.folder: rows.shards for rows in opened},
@@ -330,7 +370,9 @@ class Job:
             )
 
     def write(self, old: Index | None, changes: Changes, header: Header) -> Indexed:
-        """Write what changes, if anything does."""
+        """Write what changes, if anything does and may be written."""
+        if self._dry_run:
+            return Indexed(header if old is None else old.header, changes.counts, is_new=False)
         moved = old is not None and old.aggregation != header.aggregation
         if old is not None and changes.is_nothing and not moved:
             seen = replace(old.header, stores=header.stores, shards=header.shards)
