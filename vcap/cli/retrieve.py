@@ -1,10 +1,9 @@
 """`vcap retrieve`: words, a video or an image in, ranked videos out."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from vcap.cli import options
 from vcap.cli import retrieve_options as own
@@ -57,15 +56,19 @@ def command(
     chosen = choose_format(form, output, as_json)
     words = list(queries or ())
     folder = read_index_name(index, words_in(), words)
-    asked = parse_queries(words, like or (), words_in())
+    bad: list[Any] = []
+    asked = parse_queries(words, like or (), words_in(), None if dry_run else bad.append)
     if dry_run:
         told = {"queries": [query.name for query in asked], "index": folder, "format": chosen}
         return echo_plan({**told, **asdict(settings), "output": output, "cut": cut}, as_json)
     if output is not None:
         refuse_file(output, force)
     reporter = make_reporter(quiet, verbose)
+    for one in bad:
+        reporter.tell("failed", f"{one.key}: {one.reason}")
     found, summaries = _found(asked, folder, settings, cut, force, reporter)
-    _tell(found, chosen, output, as_json)
+    _tell(found, chosen, output, as_json, reporter.warn)
+    summaries["queries"].failed += bad
     for what, summary in summaries.items():
         if summary.exit_code or (what == "clips" and not quiet):
             conclude(summary, what, quiet, kept=what == "clips")
@@ -90,12 +93,12 @@ def _found(
     return found, {"queries": summary, "clips": clips}
 
 
-def _tell(found: Any, form: str, output: Path | None, as_json: bool) -> None:
+def _tell(found: Any, form: str, output: Path | None, as_json: bool, warn: Any) -> None:
     """The hits to stdout, or to a file; with `--json` to both."""
     from vcap.engine.hit_output import write_hits
     from vcap.engine.hits import rendered
 
     if output is not None:
-        write_hits(found, output, form)
-    if output is None or as_json:
-        typer.echo(rendered(found, "jsonl" if as_json else form), nl=False)
+        write_hits(found, output, form, warn)
+    if output is None or as_json:  # not by echo, which takes what looks like colour out of names
+        sys.stdout.write(rendered(found, "jsonl" if as_json else form, warn=warn))

@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vcap.errors import InputError, UsageError
+from vcap.engine.summary import Failure
+from vcap.errors import InputError, UsageError, VcapError
 
 if TYPE_CHECKING:
     from vcap.engine.inputs import Source
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 STDIN = "-"
 SAMPLE = "sample"  # the clip that ships with vcap
 KEYS = ("query", "text", "path")  # of a JSON object on stdin, in the order in which they count
+
+
+OnBad = Callable[[Failure], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class Query:
 
 
 def parse_queries(
-    words: Sequence[str], like: Sequence[str] = (), stdin: Iterable[str] | None = None
+    words: Sequence[str],
+    like: Sequence[str] = (),
+    stdin: Iterable[str] | None = None,
+    on_bad: OnBad | None = None,
 ) -> list[Query]:
     """The queries of a command line, in its order; those of `like` come last.
 
@@ -51,10 +59,11 @@ def parse_queries(
         words: sentences, files, and `-` for those on stdin, one a line or as JSON Lines with
             `query`, `text` or `path`.
         like: ids of stored videos.
+        on_bad: gets each line of stdin that is no query; None to fail at the first.
 
     Raises:
         UsageError: there is none, or `-` comes twice.
-        InputError: a file does not exist, or stdin is empty or damaged.
+        InputError: a file does not exist, or stdin is empty or, without `on_bad`, damaged.
     """
     if not words and not like:
         raise UsageError("nothing to look for", hint='vcap retrieve "a dog" --index INDEX')
@@ -62,7 +71,7 @@ def parse_queries(
         raise UsageError("`-` stands for stdin, which can be read once")
     queries: list[Query] = []
     for word in words:
-        queries += _from_lines(stdin or ()) if word == STDIN else [as_query(word)]
+        queries += _from_lines(stdin or (), on_bad) if word == STDIN else [as_query(word)]
     return queries + [Query(identity, is_stored=True) for identity in like]
 
 
@@ -83,10 +92,11 @@ def as_query(word: str) -> Query:
     from vcap.engine.inputs import gather
 
     if word != SAMPLE and not os.path.exists(word):
-        raise InputError(f"{word}: no such file", hint=f"ls {Path(word).parent}")
+        raise InputError(f"{word}: no such file", hint=shlex.join(["ls", str(Path(word).parent)]))
     sources = gather([word])
     if len(sources) != 1 or sources[0].given is None:
-        raise UsageError(f"{word} names {len(sources)} videos; a query is one", hint=f"ls {word}")
+        hint = shlex.join(["ls", word])
+        raise UsageError(f"{word} names {len(sources)} videos; a query is one", hint=hint)
     return Query(word, sources[0])
 
 
@@ -115,28 +125,34 @@ def _is_file(word: str) -> bool:
     return Path(word).suffix.lower() in MEDIA_SUFFIXES
 
 
-def _from_lines(lines: Iterable[str]) -> list[Query]:
+def _from_lines(lines: Iterable[str], on_bad: OnBad | None) -> list[Query]:
     texts = [line.removeprefix("\ufeff").strip() for line in lines]
-    queries = [
-        _from_object(text, number) if text.startswith("{") else as_query(text)
-        for number, text in enumerate(texts, start=1)
-        if text
-    ]
-    if not queries:
+    if not any(texts):
         raise InputError("nothing on stdin: want a query a line")
+    queries = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            queries += [_from_line(text)] if text else []
+        except VcapError as error:
+            place = f"stdin:{number}"
+            if on_bad is None:
+                raise InputError(f"{place}: {error}", hint=error.hint) from error
+            on_bad(Failure(place, str(error), type(error).__name__))
     return queries
 
 
-def _from_object(text: str, number: int) -> Query:
+def _from_line(text: str) -> Query:
+    if not text.startswith("{"):
+        return as_query(text)
     try:
         given: Any = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"stdin:{number}: not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"not JSON: {error}") from error
     for key in KEYS:
         value = given.get(key)
         if isinstance(value, str) and value.strip():
             return as_query(value) if key == "path" else Query(refuse_odd_text(value.strip()))
-    raise InputError(f"stdin:{number}: want one of {', '.join(KEYS)}", hint='{"query": "a dog"}')
+    raise InputError(f"want one of {', '.join(KEYS)}", hint='{"query": "a dog"}')
 
 
 def read_index_name(given: str, stdin: Iterable[str], words: Sequence[str] = ()) -> Path:
@@ -157,5 +173,5 @@ def read_index_name(given: str, stdin: Iterable[str], words: Sequence[str] = ())
         return Path(lines[-1])
     try:
         return Path(json.loads(lines[-1])["index"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError('stdin: want {"index": FOLDER}, as vcap index --json prints') from error

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from vcap.engine.queries import as_query, parse_queries, read_index_name
+from vcap.engine.summary import Failure
 from vcap.errors import InputError, UsageError
 
 
@@ -72,12 +73,31 @@ def test_stdin_brings_a_query_a_line_in_their_places(small_videos: Path) -> None
         ([], "nothing on stdin"),
         (["\n", "  \n"], "nothing on stdin"),
         (["fine\n", '{"query": \n'], "stdin:2: not JSON"),
+        (["fine\n", '{"query":' + "[" * 100_000 + "\n"], "stdin:2: not JSON"),
+        (["fine\n", "gone.mp4\n"], "stdin:2: gone.mp4: no such file"),
+        (["b\udcff\n"], "stdin:1: .*not valid UTF-8"),
         (['{"id": "x"}\n'], "stdin:1: want one of query, text, path"),
     ],
 )
 def test_what_stdin_lacks_is_told_with_its_line(lines: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         parse_queries(["-"], (), lines)
+
+
+def test_lines_that_are_no_queries_cost_only_themselves() -> None:
+    lines = ["a\n", "gone.mp4\n", "\n", "{\n", '{"path": "b\udcff/"}\n', "b\udcff\n", "b\n"]
+    bad: list[Failure] = []
+    assert [query.name for query in parse_queries(["-"], (), lines, bad.append)] == ["a", "b"]
+    assert [failure.key for failure in bad] == [f"stdin:{number}" for number in (2, 4, 5, 6)]
+    assert bad[0].reason == "gone.mp4: no such file"
+    bad.clear()
+    assert parse_queries(["-"], (), ["{\n"], bad.append) == [] and len(bad) == 1
+
+
+def test_a_hint_can_be_pasted_where_names_have_blanks() -> None:
+    with pytest.raises(InputError) as caught:
+        as_query("my clips/gone.mp4")
+    assert caught.value.hint == "ls 'my clips'"
 
 
 @pytest.mark.parametrize("words", [[], ["-", "-"], [""], ["  "]])
@@ -92,7 +112,9 @@ def test_an_index_is_named_by_a_path_or_by_the_command_before_in_the_pipe() -> N
     assert read_index_name("-", ['{"index": "/some/idx", "videos": 3}\n']) == Path("/some/idx")
 
 
-@pytest.mark.parametrize("lines", [[], ["\n"], ['{"videos": 3}\n'], ["{\n"], ['{"index": 3}\n']])
+@pytest.mark.parametrize(
+    "lines", [[], ["\n"], ['{"videos": 3}\n'], ["{\n"], ['{"index": 3}\n'], ['{"a":' * 100_000]]
+)
 def test_a_pipe_that_names_no_index_is_told(lines: list[str]) -> None:
     with pytest.raises(InputError, match="stdin"):
         read_index_name("-", lines)
