@@ -120,7 +120,12 @@ Format = Annotated[
 OutputFile = Annotated[
     Path | None,
     _option(
-        "--output", "-o", metavar="FILE", help="Write here; `-` is stdout.", panel=options.OUTPUT
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write here; `-` is stdout.",
+        parser=options.path_named,
+        panel=options.OUTPUT,
     ),
 ]
 PerItem = Annotated[

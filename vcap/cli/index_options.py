@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vcap.cli.options import OUTPUT
+from vcap.cli.options import OUTPUT, path_named
 
 CHANGE = "Change options"
 
@@ -20,7 +20,13 @@ Stores = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="INDEX", help="Folder of the index; made when absent."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="INDEX",
+        help="Folder of the index; made when absent.",
+        parser=path_named,
+    ),
 ]
 Kind = Annotated[
     Literal["auto", "flat", "hnsw", "ivfpq"] | None,

@@ -19,6 +19,17 @@ def _set(*names: str, panel: str | None = None, **more: Any) -> Any:
     return typer.Option(*names, rich_help_panel=panel, **more)
 
 
+def path_named(word: str | Path) -> Path:
+    """The path that a word names; none is not the current folder.
+
+    Raises:
+        BadParameter: the word is empty.
+    """
+    if not str(word):
+        raise typer.BadParameter("the name is empty")
+    return Path(word)
+
+
 OUTPUT = "Output options"
 WORK = "Work options"
 FAILURE = "Failure options"
@@ -29,6 +40,7 @@ _FOLDER = _set(
     "-o",
     metavar="DIR",
     help="Folder that receives the results; made when absent.",
+    parser=path_named,
     panel=OUTPUT,
 )
 _INPUTS = typer.Argument(

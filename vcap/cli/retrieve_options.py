@@ -76,7 +76,13 @@ PerVideo = Annotated[
 ]
 Cut = Annotated[
     Path | None,
-    _option("--cut", metavar="DIR", help="Write the moments as clips into DIR.", panel=MOMENT),
+    _option(
+        "--cut",
+        metavar="DIR",
+        help="Write the moments as clips into DIR.",
+        parser=options.path_named,
+        panel=MOMENT,
+    ),
 ]
 Format = Annotated[
     Literal["text", "jsonl", "html", "m3u", "edl"] | None,
@@ -85,7 +91,12 @@ Format = Annotated[
 OutputFile = Annotated[
     Path | None,
     _option(
-        "--output", "-o", metavar="FILE", help="Write here; `-` is stdout.", panel=options.OUTPUT
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write here; `-` is stdout.",
+        parser=options.path_named,
+        panel=options.OUTPUT,
     ),
 ]
 Json = Annotated[
