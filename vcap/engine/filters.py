@@ -6,7 +6,7 @@ or else the day on which the file was changed; `label` is the name or the number
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -79,6 +79,34 @@ def field_values(record: Record, field: str) -> list[Any]:
     for name in field.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+
+
+def unknown_fields(
+    conditions: Sequence[Condition], records: Iterable[Record]
+) -> list[tuple[Condition, list[str]]]:
+    """The conditions on fields that no record has, each with all fields that some have."""
+    unknown = list(conditions)
+    known: dict[str, None] = {}
+    for record in records:
+        unknown = [each for each in unknown if not _has(record, each.field)]
+        if not unknown:
+            break
+        known |= dict.fromkeys(_fields(record))
+    return [(each, [name for name in known if name != each.field]) for each in unknown]
+
+
+def _has(record: Record, field: str) -> bool:
+    return any(value is not None for value in field_values(record, field))
+
+
+def _fields(record: Record, above: str = "") -> Iterator[str]:
+    """The names of the fields of a record, and of what is in them."""
+    if not above and record.get("path"):
+        yield from ("folder", "date")
+    for name, value in record.items():
+        yield f"{above}{name}"
+        if isinstance(value, Mapping):
+            yield from _fields(value, f"{above}{name}.")
 
 
 def _folders(record: Record) -> list[str]:

@@ -1,5 +1,6 @@
 """Words, videos and images find videos, moments of videos, or texts: `retrieve`."""
 
+import math
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from vcap.engine.filters import parse_condition
+from vcap.engine.filters import parse_condition, unknown_fields
 from vcap.engine.hits import Found, Hit
 from vcap.engine.queries import Query, refuse_odd_text
 from vcap.engine.query_vectors import QueryEncoder, turned_from
+from vcap.engine.registry import nearest
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.search import Answer, Cutting, Limits, find_in_videos, find_rows
 from vcap.engine.summary import Summary
@@ -60,9 +62,13 @@ class RetrieveSettings:
                 raise ConfigError(f"{name}: want at least 1, got {value}")
         if self.per_video > 1 and not self.moments:
             raise UsageError("--per-video counts moments", hint="--moments --per-video 3")
+        if self.threshold is not None and math.isnan(self.threshold):
+            raise ConfigError("threshold: want a number, got nan, which no score is above")
         for text in self.where:
             parse_condition(text)
         for text in self.unwanted:
+            if not text.strip():
+                raise UsageError("--not wants words, got none", hint='--not "snow"')
             refuse_odd_text(text)
 
 
@@ -117,6 +123,8 @@ def retrieve(
     vectors = turned_from(vectors, unwanted)
     asked = [query for query, _ in pairs]
     answers = _answers(opened, vectors, asked, settings)
+    if settings.where and not any(answers):
+        _warn_of_fields(opened, settings, reporter)
     found = [
         Found(query.name, _hits(query, own), query.path, settings.unwanted)
         for query, own in zip(asked, answers, strict=True)
@@ -144,6 +152,14 @@ def _warn(index: Index, settings: RetrieveSettings, reporter: Reporter) -> None:
                 f"{store} has changed since it was indexed; to find what is new: "
                 f"vcap index {shlex.quote(store)} -o {shlex.quote(str(index.folder))} --sync"
             )
+
+
+def _warn_of_fields(index: Index, settings: RetrieveSettings, reporter: Reporter) -> None:
+    """Tell of conditions on fields that no record has, since nothing was found."""
+    conditions = [parse_condition(text) for text in settings.where]
+    for condition, known in unknown_fields(conditions, map(index.record_of, range(len(index)))):
+        told = nearest(condition.field, known)
+        reporter.warn(f"--where {condition}: no record has a field {condition.field!r}; {told}")
 
 
 def _has_changed(store: str, index: Index) -> bool:

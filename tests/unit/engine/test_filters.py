@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vcap.engine.filters import parse_condition
+from vcap.engine.filters import parse_condition, unknown_fields
 from vcap.errors import UsageError
 
 RECORD: dict[str, Any] = {
@@ -97,3 +97,15 @@ def test_what_is_no_condition_is_refused_with_one_that_is(text: str) -> None:
 
 def test_a_condition_is_shown_as_it_was_given() -> None:
     assert str(parse_condition("duration >= 3")) == "duration>=3"
+
+
+def test_fields_that_no_record_has_are_told_beside_those_that_some_have() -> None:
+    records = [
+        {"id": "a", "split": "test"},
+        {"id": "b", "meta": {"camera": "left"}, "path": "/x/b.mp4", "note": None},
+    ]
+    asked = [parse_condition(text) for text in ("splt=test", "meta.camera=x", "note=1", "folder=x")]
+    found = unknown_fields(asked, records)
+    assert [str(condition) for condition, _ in found] == ["splt=test", "note=1"]
+    assert set(found[0][1]) >= {"id", "split", "meta.camera", "folder", "date"}
+    assert "note" not in found[1][1]

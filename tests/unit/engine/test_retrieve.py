@@ -1,5 +1,7 @@
 """Searching an index of videos, of frames and of texts, by what another encoder cannot answer."""
 
+import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -249,6 +251,28 @@ def test_asking_for_more_than_there_is_gives_all_with_a_warning(gallery: Path) -
     assert notes.warnings == ["-k 100: the index holds 7 videos, which is all there is"]
 
 
+def test_a_condition_on_a_field_that_no_record_has_is_told_with_the_nearest(gallery: Path) -> None:
+    notes = Notes()
+    settings = {"where": ("medai=video", "id=0*"), "notes": notes}
+    assert not ask(parse_queries(["a"]), gallery, **settings)[0].hits
+    (warning,) = notes.warnings
+    assert warning.startswith("--where medai=video: no record has a field 'medai'")
+    assert "did you mean media?" in warning
+    ask(parse_queries(["a"]), gallery, where=("media=image",), notes=notes)
+    assert notes.warnings == [warning]  # that field there is
+
+
+def test_hints_can_be_pasted_where_names_have_blanks(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my clips"
+    shutil.copytree(store, folder / "features")
+    index([folder / "features"], folder / "index")
+    os.utime(next((folder / "features").glob("shard-*")), (2**32, 2**32))
+    notes = Notes()
+    ask(parse_queries(["a"]), folder / "index", notes=notes)
+    command = shlex.split(notes.warnings[0].partition("vcap ")[2])
+    assert command == ["index", f"{folder}/features", "-o", f"{folder}/index", "--sync"]
+
+
 def test_a_store_that_grew_is_told_with_the_command_that_takes_it_in(
     store: Path, gallery: Path, tmp_path: Path, small_videos: Path
 ) -> None:
@@ -300,6 +324,10 @@ def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.Mon
         retrieve_settings({"where": ["split"]})
     with pytest.raises(ConfigError, match="top_k: want at least 1"):
         RetrieveSettings(top_k=0)
+    with pytest.raises(ConfigError, match="threshold: want a number"):
+        retrieve_settings({"threshold": float("nan")})
+    with pytest.raises(UsageError, match="--not wants words"):
+        retrieve_settings({"unwanted": ["snow", " "]})
     monkeypatch.setenv("VCAP_SET__retrieve__top_k", "3")
     assert retrieve_settings({}).top_k == 3
     assert retrieve_settings({"top_k": 5, "device": "auto"}).top_k == 5
