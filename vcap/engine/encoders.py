@@ -115,6 +115,11 @@ class ClipEncoder:
         return self._width
 
     @property
+    def dtype(self) -> "torch.dtype":
+        """The number type that it computes in."""
+        return self._dtype
+
+    @property
     def size(self) -> Size:
         """What frames have to be resized to."""
         return self.preprocess.frame_size

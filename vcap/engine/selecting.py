@@ -179,20 +179,25 @@ class Chooser:
     """Says which frames a model keeps, by their pictures.
 
     Pictures go through the policy's network in batches of one fixed size, as frames through an
-    encoder, so that what is kept of a video does not depend on the others.
+    encoder, so that what is kept of a video does not depend on the others; and in the encoder's
+    number type, which a store tells of.
     """
 
     def __init__(self, model: "Retriever") -> None:
         """Take the model, whose policy looks at pictures."""
+        import torch
+
         from vcap.models.mobilenet import for_reading
 
         policy = model.model.policy
         assert policy is not None
         self.look = look_of(policy.config)
         self._policy: Any = policy
+        self._dtype = torch.float32
         if policy.cnn is not None:
             self._policy = deepcopy(policy)
-            self._policy.cnn = for_reading(self._policy.cnn)
+            self._dtype = model.encoder.dtype
+            self._policy.cnn = for_reading(self._policy.cnn).to(self._dtype)
         self._num_kept = model.model.config.num_kept
         self._device = model.device
         self._at_once = FRAMES_ON_GPU if model.device.type == "cuda" else FRAMES_AT_ONCE
@@ -222,7 +227,7 @@ class Chooser:
             full = np.zeros((1, self._at_once, *some.shape[1:]), np.uint8)  # [1, batch, H, W, C]
             full[0, : len(some)] = some
             frames = self._policy.pictures(torch.from_numpy(full).to(self._device))
-            yield self._policy.encode(frames)[0, : len(some)]
+            yield self._policy.encode(frames.to(self._dtype))[0, : len(some)].float()
 
 
 def look_of(config: "PolicyConfig") -> "Look":

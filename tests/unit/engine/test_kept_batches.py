@@ -49,3 +49,20 @@ def test_what_a_light_network_chooses_is_what_the_policy_scores_best(tmp_path: P
         assert kept.tolist() == sorted(scores.topk(2).indices.tolist())
     again = load_retriever(str(tmp_path / "model"), device="cpu")
     assert found.selection == before == again.selection, "its weights were changed for speed"
+
+
+def test_in_halves_a_light_network_sees_the_same_and_leaves_the_models_selection_alone(
+    tmp_path: Path,
+) -> None:
+    policy = small_policy(encoder="mobilenet_v3_large")
+    folder = str(write_retrieval(tmp_path / "model", policy))
+    whole, half = (load_retriever(folder, device="cpu", dtype=one) for one in ("fp32", "bf16"))
+    draws = np.random.default_rng(0)
+    video = draws.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    one, other = (torch.cat([*Chooser(model)._encoded(video)]).float() for model in (whole, half))
+    assert other.dtype == torch.float32
+    assert not torch.equal(one, other), "both were computed in the same type"
+    assert torch.cosine_similarity(one, other).min() > 0.99
+    chosen = Chooser(half).choose([video])[0].tolist()
+    assert chosen == sorted({*chosen}) and len(chosen) == 2
+    assert whole.selection == half.selection
