@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -269,17 +270,15 @@ def _opened(
     decoder: _Decoder, shapes: Mapping[str, Shape], cache: str | None
 ) -> tuple[_Source, Failures]:
     """Where pictures come from, and why some videos have none."""
-    try:
+    with ExitStack() as unless_needed:
+        unless_needed.callback(decoder.threads.close)
         if cache is None:
             failures = _probed(decoder)
             _tell_size(decoder, shapes)
+            unless_needed.pop_all()
             return _Live(decoder), failures
         key, count = decoder.key(), len(decoder.videos)
         held = open_cache(Path(cache), key, shapes, count, decoder.decode_all, decoder.run)
-    except BaseException:
-        decoder.threads.close()
-        raise
-    decoder.threads.close()  # nothing is left to decode
     return held, held.failures
 
 

@@ -419,7 +419,7 @@ def test_a_request_to_stop_while_decoding_leaves_nothing_behind(
 
 def test_a_cache_that_cannot_be_written_is_named(folder: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write .*file"):
+    with pytest.raises(OutputError, match=r"cannot write .*file"):
         PictureTable(examples(folder), UNIFORM, 4, KINDS, str(tmp_path / "file"), run)
 
 
