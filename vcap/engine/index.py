@@ -215,6 +215,17 @@ def _is_as_wanted(header: Header, wanted: dict[str, Any]) -> bool:
     return header.wanted == wanted and wanted["kind"] in ("auto", header.kind)
 
 
+def _grown(header: Header, stores: Sequence[StoreRows]) -> dict[str, list[int]]:
+    """The shards of stores, but where some of those known may have changed: `sync` looks at them."""
+    known = header.shards
+    return {
+        rows.folder: rows.shards
+        for rows in stores
+        if rows.folder not in header.stores
+        or (rows.folder in known and files.only_grew(rows.folder, known[rows.folder]))
+    }
+
+
 def _placed(settings: IndexSettings) -> IndexSettings:
     """The settings with the whole path of a model, so that it is found from everywhere."""
     path = Path(settings.aggregate).expanduser()
@@ -260,7 +271,7 @@ class Job:
             self._refuse_other(old, header)
             changes = synced(old, opened, self._reporter) if sync else added(old, opened)
             known = stores_after(old, changes, header.stores)
-            states = old.header.shards | header.shards
+            states = old.header.shards | (header.shards if sync else _grown(old.header, opened))
             header = replace(
                 old.header,
                 stores=known,

@@ -194,7 +194,7 @@ class Index:
             FeatureError: there is no such video.
         """
         rows = self.rows_of(video_id)
-        own = self.vectors[rows.start : rows.stop]  # [T, D]
+        own = self._finite(files.VECTORS, self.vectors[rows.start : rows.stop])  # [T, D]
         if self.level == "video":
             return np.asarray(own[0])
         return np.asarray(unit(own.mean(axis=0, keepdims=True))[0])  # [D]

@@ -166,18 +166,26 @@ def _plain_type(declared: Any) -> type:
     return origin if isinstance(origin, type) else str  # the rest are words to choose from
 
 
-def shards_of(store: Path | str) -> list[int]:
+def shards_of(store: Path | str, until: float = math.inf) -> list[int]:
     """What changes whenever a store does: number of shards, their bytes, the newest's time (ns).
+
+    Args:
+        store: its folder.
+        until: leave out shards that are newer.
 
     Raises:
         OSError: the store cannot be read.
     """
     with os.scandir(store) as entries:
-        shards = [
-            one.stat() for one in entries if one.name.startswith(SHARD) and one.name.endswith(WHOLE)
-        ]
+        names = (one for one in entries if one.name.startswith(SHARD) and one.name.endswith(WHOLE))
+        shards = [stat for one in names if (stat := one.stat()).st_mtime_ns <= until]
     newest = max((shard.st_mtime_ns for shard in shards), default=0)
     return [len(shards), sum(shard.st_size for shard in shards), newest]
+
+
+def only_grew(store: Path | str, known: list[int]) -> bool:
+    """Whether a store of which `shards_of` is known has the same shards still, and perhaps more."""
+    return shards_of(store, known[-1]) == known
 
 
 def check_sizes(folder: Path, header: Header) -> None:

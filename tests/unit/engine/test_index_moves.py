@@ -200,7 +200,7 @@ def warns(vcap: Any, tmp_path: Path) -> Any:
     return asked
 
 
-@pytest.mark.parametrize("words", [("--sync",), ("store",), ("store", "--add")])
+@pytest.mark.parametrize("words", [("--sync",), ("store",)])
 def test_a_store_that_was_touched_is_told_of_until_the_index_followed_it(
     vcap: Any, warns: Any, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
@@ -231,6 +231,23 @@ def test_a_shard_is_noticed_however_old_it_is_and_whichever_store_was_followed(
     index([], tmp_path / "index", sync=True)
     assert not warns()
     index([], tmp_path / "index", remove=["d"])
+    assert not warns()
+
+
+def test_adding_is_no_reason_to_be_silent_of_what_changed(
+    vcap: Any, warns: Any, tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "store", ["a", "b"])
+    index([store], tmp_path / "index")
+    make_store(store, ["c"], first=5, shard=1)
+    index([store], tmp_path / "index", add=True)
+    assert not warns()
+    (store / "shard-00001.safetensors").unlink()
+    make_store(store, ["c"], first=50, shard=1)
+    make_store(store, ["d"], first=6, shard=2)
+    assert index([store], tmp_path / "index", add=True).counts == {"added": 1}
+    assert warns()
+    assert index([], tmp_path / "index", sync=True).counts["changed"] == 1
     assert not warns()
 
 

@@ -70,6 +70,8 @@ def test_one_vector_that_is_no_number_is_told_and_not_passed_over(
         spoil(found.folder, "vectors.npy", put(number, row))
         with pytest.raises(FeatureError, match=r"vectors\.npy: .* damaged: .* not finite"):
             Index.open(found.folder).search(query, 2)
+        with pytest.raises(FeatureError, match=r"vectors\.npy: .* damaged: .* not finite"):
+            Index.open(found.folder).vector(ids[row])
         spoil(found.folder, "vectors.npy", put(0, row))
     assert Index.open(found.folder).search(query, 1)[1].tolist() == [[2]]
 
