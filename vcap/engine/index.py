@@ -216,7 +216,7 @@ def _is_as_wanted(header: Header, wanted: dict[str, Any]) -> bool:
 
 
 def _grown(header: Header, stores: Sequence[StoreRows]) -> dict[str, list[int]]:
-    """The shards of stores, but where some of those known may have changed: `sync` looks at them."""
+    """The shards of stores, but where one that is known may have changed: `sync` looks at it."""
     known = header.shards
     return {
         rows.folder: rows.shards
