@@ -7,7 +7,14 @@ from tests.small_videos import make_video
 from vcap.errors import UsageError, VideoError
 from vcap.types import Segment
 from vcap.video.decode import read_frames
-from vcap.video.sample import Sampler, choose_frames, frames_at, parse_sampler, wanted_times
+from vcap.video.sample import (
+    Sampler,
+    choose_frames,
+    frames_at,
+    is_centred,
+    parse_sampler,
+    wanted_times,
+)
 
 TIMES = np.array([0.0, 0.1, 0.2, 0.5, 0.9])
 KEYS = np.array([True, False, False, True, False])
@@ -208,3 +215,15 @@ def test_the_notebooks_frames_are_decoded_as_often_as_they_are_wanted(
     found = read_frames(tmp_path / "a.mp4", parse_sampler("msrvtt-notebook"))
     assert found.pixels.shape[0] == 28
     assert sorted(set((found.times * 4).round().astype(int))) == list(numbers)
+
+
+@pytest.mark.parametrize("text", ["uniform 6", "adaclip-segments 6", "fps 2", "adaclip-linspace 6"])
+def test_a_rule_is_centred_if_its_frames_lie_as_far_from_the_start_as_from_the_end(text):
+    times = np.arange(300) / 100
+    chosen = choose_frames(parse_sampler(text), times, np.ones(300, bool), 3.0)
+    before, after = times[chosen[0]], 3.0 - times[chosen[-1]]
+    assert is_centred(text) == (abs(before - after) < 0.05)
+
+
+def test_keyframes_before_middles_are_no_middles():
+    assert not is_centred("uniform 6 keyframes-only") and not is_centred("text")
