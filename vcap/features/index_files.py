@@ -209,11 +209,15 @@ def load_array(path: Path, kind: Any, shape: tuple[int, ...]) -> npt.NDArray[Any
         FeatureError: the file holds another one.
     """
     try:
-        array = np.load(path, mmap_mode="r" if 0 not in shape else None, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            head = file.read(NPY_HEADER_BYTES)
+        if head != npy_header(np.dtype(kind).str, shape):
+            raise ValueError(f"it does not begin as {np.dtype(kind)} {[*shape]} does")
+        if 0 in shape:
+            return np.empty(shape, kind)
+        array = np.memmap(path, kind, "r", NPY_HEADER_BYTES, shape)
+    except ValueError as error:  # too short, too
         raise damaged(path, str(error)) from error
-    if array.dtype != kind or array.shape != shape:
-        raise damaged(path, f"it holds {array.dtype} {[*array.shape]}, not {[*shape]}")
     plain: npt.NDArray[Any] = np.asarray(array)  # indexing a memmap takes several times as long
     return plain
 

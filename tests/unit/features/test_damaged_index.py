@@ -76,6 +76,18 @@ def test_one_vector_that_is_no_number_is_told_and_not_passed_over(
     assert Index.open(found.folder).search(query, 1)[1].tolist() == [[2]]
 
 
+@pytest.mark.parametrize("name", ["vectors.npy", "offsets.npy"])
+@pytest.mark.parametrize("at", [0, 6, 8, 12, 40, 127])
+def test_a_head_that_is_spoilt_anywhere_is_named(tmp_path: Path, name: str, at: int) -> None:
+    folder = make_index(tmp_path).folder
+    path = folder / "generation-000001" / name
+    whole = bytearray(path.read_bytes())
+    whole[at] ^= 128
+    path.write_bytes(whole)
+    with pytest.raises(FeatureError, match=f"{name}: .* damaged: it does not begin"):
+        Index.open(folder)
+
+
 def test_a_query_that_is_no_number_does_not_accuse_the_index(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match="a query has numbers that are not finite"):
         make_index(tmp_path).search(np.full((1, 16), np.nan), 1)
