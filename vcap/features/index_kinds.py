@@ -228,10 +228,9 @@ class Approximate:
         """Rows [Q, C] that are near each query [Q, D], C at least k; NOWHERE where too few."""
         wanted = min(max(k, self._rerank) + self._gone, self._index.ntotal)
         labels: Rows = self._index.search(queries, wanted)[1]  # [Q, C]
-        if self._is_dense and not self._gone:
-            return labels
-        if self._is_dense:
-            return np.where(labels < len(self._labels), labels, NOWHERE)  # [Q, C]
+        if self._is_dense:  # a damaged file may name any row
+            is_row = (labels >= 0) & (labels < len(self._labels))  # [Q, C]
+            return np.where(is_row, labels, NOWHERE)  # [Q, C]
         rows = np.searchsorted(self._labels, labels).clip(max=len(self._labels) - 1)  # [Q, C]
         return np.where(self._labels[rows] == labels, rows, NOWHERE)  # [Q, C]
 

@@ -91,6 +91,15 @@ def test_queries_may_lie_in_memory_in_any_order(vectors: np.ndarray) -> None:
         np.testing.assert_array_equal(own, same)
 
 
+def test_rows_that_only_a_damaged_file_names_are_not_read(vectors: np.ndarray) -> None:
+    index = kinds.build("IVF32,PQ4", vectors)
+    few = np.arange(COUNT // 2)  # the file names twice as many
+    found = kinds.Approximate(index, few, {"nprobe": 32, "rerank": 50})
+    scores, rows = found.search(vectors[: len(few)], vectors[-4:], 10)
+    assert rows.max() < len(few) and rows.min() >= 0
+    assert np.isfinite(scores).all()
+
+
 def test_the_cheapest_sufficient_way_is_taken(vectors: np.ndarray) -> None:
     index = kinds.build("IVF32,PQ8x4fsr", vectors)
     sample = kinds.draw_sample(vectors)
