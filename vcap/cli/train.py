@@ -68,7 +68,10 @@ Seed = Annotated[
     ),
 ]
 Flops = Annotated[
-    bool, typer.Option("--flops", help="Of retrieval: tell what a video costs, and train nothing.")
+    bool,
+    typer.Option(
+        "--flops", help="Of retrieval: tell what a video costs, and train nothing; wants no -o."
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -84,7 +87,7 @@ def command(
     config: Config = None,
     data: Data = None,
     features: Features = None,
-    output: options.RequiredOutput,
+    output: options.Output = None,
     settings: Set = None,
     resume: Resume = False,
     limit: options.Limit = None,
@@ -104,7 +107,10 @@ def command(
     from vcap.engine.processes import is_helper, launcher
     from vcap.engine.reporter import make_reporter
     from vcap.engine.train import describe, resolve, train_method
+    from vcap.errors import UsageError
 
+    if output is None and not flops:
+        raise UsageError("missing option '--output' / '-o'", hint="vcap train --help")
     flags = {
         "data.train": data,
         "data.features": features,
@@ -115,7 +121,7 @@ def command(
     resolved = resolve(
         method, config=config, overrides=settings or (), flags=flags, need_data=not flops
     )
-    if flops:
+    if output is None or flops:
         echo_costs(resolved, as_json)
         return
     if dry_run:

@@ -65,13 +65,22 @@ def test_settings_that_make_no_model_are_refused() -> None:
 
 
 def test_the_command_prints_a_table_without_any_data(vcap: Any) -> None:
-    ran = vcap("train", "retrieval", "-c", "adaclip-msrvtt", "-o", "nowhere", "--flops")
+    ran = vcap("train", "retrieval", "-c", "adaclip-msrvtt", "--flops")
     assert ran.exit_code == 0, ran.stderr
     rows = [line.split("\t") for line in ran.stdout.splitlines()]
     assert rows[0] == ["policy", "frames encoded", "policy GMACs", "all GMACs"]
     assert ["mobilenet_v3_large", "12", "3.70", "56.64"] in rows
     ran = vcap("train", "retrieval", "-c", "adaclip-didemo", "-o", "nowhere", "--flops", "--json")
     assert json.loads(ran.stdout)["mobilenet_v3_large"]["total"] == pytest.approx(77.98, abs=0.006)
+
+
+def test_a_folder_is_wanted_where_something_is_written(vcap: Any) -> None:
+    for flag in ((), ("--dry-run",)):
+        ran = vcap("train", "retrieval", "-c", "adaclip-msrvtt", *flag)
+        assert (ran.exit_code, ran.stderr) == (
+            2,
+            "error: missing option '--output' / '-o'\n  try: vcap train --help\n",
+        )
 
 
 def test_other_methods_have_no_such_table(vcap: Any) -> None:
