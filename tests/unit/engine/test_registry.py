@@ -20,7 +20,7 @@ def test_a_name_like_no_other_is_answered_with_what_there_is() -> None:
 
 
 def test_every_entry_is_listed_under_its_own_name_with_a_sentence() -> None:
-    for table in (registry.METHODS, registry.ENCODERS, registry.MODELS):
+    for table in (registry.METHODS, registry.ENCODERS, registry.MODELS, registry.RETRIEVERS):
         for name, entry in table.items():
             assert entry.name == name
             assert entry.summary
