@@ -8,7 +8,7 @@ from typing import Any
 from vcap.engine.fingerprint import ENCODER_KEYS, differences
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.weights import own_encoder_folder
-from vcap.errors import ConfigError
+from vcap.errors import ConfigError, FeatureError
 from vcap.features.store import read_fingerprint
 from vcap.video.sample import parse_sampler
 
@@ -21,12 +21,15 @@ def refuse_other_features(settings: TrainConfig) -> None:
 
     Raises:
         ConfigError: both are named, and how to go on with either.
-        FeatureError: there is no such store, or it is damaged.
+        FeatureError: there is no such store, it is damaged, or it holds frames that a model has
+            chosen, and retrieval learns to choose.
     """
     if not settings.data.features:
         return
     folder = Path(settings.data.features[0])
     made_by = read_fingerprint(folder)
+    if settings.method == "retrieval" and made_by.get("selection") is not None:
+        raise _of_chosen_frames(settings, folder, made_by)
     here = _asked(settings)
     there = {name: value for name, value in _made(made_by).items() if name in here}
     unlike = [name for name in here if name in there and here[name] != there[name]]
@@ -41,6 +44,19 @@ def refuse_other_features(settings: TrainConfig) -> None:
             f"{accept}, or make another for --features {NEW_STORE}",
             hint=_encode(settings),
         )
+
+
+def _of_chosen_frames(
+    settings: TrainConfig, folder: Path, made_by: Mapping[str, Any]
+) -> FeatureError:
+    """A store of the few frames that a model kept, where a training wants all candidates."""
+    made = _made(made_by)
+    usual = {name: made[name] for name in ("encoder", "sampler") if name in made}
+    unsaid = {k: v for k, v in usual.items() if k not in settings.model_fields_set}
+    return FeatureError(
+        f"{folder} holds frames that a model has chosen; a training wants all candidate frames",
+        hint=_encode(settings.model_copy(update=unsaid)),
+    )
 
 
 def _asked(settings: TrainConfig) -> dict[str, str]:

@@ -31,10 +31,11 @@ Decoded = Mapping[str, npt.NDArray[np.uint8]]  # [T, H, W, C] by kind
 
 @dataclass(frozen=True)
 class Warned:
-    """Pictures of a video by kind, and what was wrong with it."""
+    """Pictures of a video by kind, when its frames are [T], and what was wrong with it."""
 
     pictures: Decoded
     warnings: tuple[str, ...] = ()
+    times: tuple[float, ...] = ()
 
 
 Outcome = Warned | str  # or why there are no pictures
@@ -47,11 +48,13 @@ class _Header(BaseModel):
     Attributes:
         counts: frames of each video; 0 where it does not decode.
         failures: why not, by the number of the video.
+        times: when the frames of each video are, in seconds.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     counts: list[int]
+    times: list[list[float]]
     failures: dict[int, str]
 
 
@@ -64,12 +67,17 @@ class PictureCache:
 
     def __init__(self, files: Mapping[str, npt.NDArray[np.uint8]], header: _Header) -> None:
         self.failures = header.failures
+        self._times = header.times
         self._files = files
         self._ends = np.cumsum(header.counts).tolist()
         self._starts = [end - count for end, count in zip(self._ends, header.counts, strict=True)]
 
     def expect(self, videos: Sequence[int]) -> None:
         """All is there already."""
+
+    def times(self, video: int) -> Sequence[float]:
+        """When the frames of a video are, in seconds."""
+        return self._times[video]
 
     def close(self) -> None:
         """Nothing is at work."""
@@ -162,7 +170,7 @@ class _Place:
             return None
         num_frames = sum(header.counts)
         whole = {kind: num_frames * int(np.prod(shape)) for kind, shape in self.shapes.items()}
-        if sizes != whole or len(header.counts) != self.num_videos:
+        if sizes != whole or not len(header.counts) == len(header.times) == self.num_videos:
             return None
         files = {
             kind: np.memmap(self.path(kind), np.uint8, "r", shape=(num_frames, *shape))
@@ -173,6 +181,7 @@ class _Place:
     def fill(self, decode: Decode) -> None:
         """Decode all videos; what was there before gives way at the end."""
         counts: list[int] = []
+        times: list[Sequence[float]] = []
         failures: dict[int, str] = {}
         with ExitStack() as stack:
             streams: dict[str, BinaryIO] = {}
@@ -183,12 +192,14 @@ class _Place:
                 if isinstance(outcome, str):
                     failures[number] = outcome
                     counts.append(0)
+                    times.append(())
                     continue
+                times.append(outcome.times)
                 counts.append(_append(streams, outcome.pictures))
             if not any(counts):
                 raise VideoError(nothing_decodes(failures))
             self.header_path.unlink(missing_ok=True)  # of files that give way now
-        header: dict[str, Any] = {"counts": counts, "failures": failures}
+        header: dict[str, Any] = {"counts": counts, "failures": failures, "times": times}
         write_atomic(self.header_path, json.dumps(header).encode())
 
 

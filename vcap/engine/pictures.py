@@ -34,7 +34,7 @@ from vcap.video.picture import Size
 from vcap.video.pictures import Look, as_look, read_pictures
 from vcap.video.sample import Sampler
 
-VERSION = 1  # of what is in a cache
+VERSION = 2  # of what is in a cache
 KEEP_BYTES = 2**30  # of decoded pictures that stay in memory where there is no cache
 MOST_NAMED = 20  # videos whose failure is told in a line of its own
 
@@ -67,7 +67,7 @@ class Decoding:
         warnings: list[str] = []
         looks = list(self.kinds.values())
         try:
-            pictures, _ = read_pictures(
+            pictures, times = read_pictures(
                 example.path,
                 self.sampler,
                 looks,
@@ -77,7 +77,8 @@ class Decoding:
             )
         except (VideoError, AnnotationError) as error:
             return str(error)
-        return Warned(dict(zip(self.kinds, pictures, strict=True)), tuple(warnings))
+        own = dict(zip(self.kinds, pictures, strict=True))
+        return Warned(own, tuple(warnings), tuple(times.tolist()))
 
     def probe(self, example: Example) -> str | None:
         """Why the video gives no pictures; None where its first one decodes, and so all will."""
@@ -103,6 +104,10 @@ class _Source(Protocol):
 
     def get(self, videos: Sequence[int]) -> list[Decoded]:
         """Pictures of each kind [T, H, W, C] for each video."""
+        ...
+
+    def times(self, video: int) -> Sequence[float]:
+        """When the frames of a video are, once its pictures were asked for."""
         ...
 
     def close(self) -> None:
@@ -195,6 +200,10 @@ class PictureTable:
                 mask[row, : len(own[kind])] = True
             pictures[kind] = torch.from_numpy(batch)
         return PictureBatch(pictures, torch.from_numpy(mask))
+
+    def times(self, row: int) -> Sequence[float]:
+        """When the frames of a video are, in seconds, once its pictures were gathered."""
+        return self._source.times(int(self._videos[row]))
 
 
 def _fixed(kind: str, look: Look) -> Shape:
@@ -302,6 +311,7 @@ class _Live:
         self._decoder = decoder
         self._pending: dict[int, Future[Outcome]] = {}
         self._held: dict[int, Decoded] = {}
+        self._times: dict[int, Sequence[float]] = {}
         self._room = KEEP_BYTES
         self._told: set[int] = set()
 
@@ -316,6 +326,10 @@ class _Live:
         self._begin(videos)
         found = {video: self._taken(video) for video in dict.fromkeys(videos)}
         return [found[video] for video in videos]
+
+    def times(self, video: int) -> Sequence[float]:
+        """When the frames of a video are that was decoded."""
+        return self._times[video]
 
     def close(self) -> None:
         """End the threads."""
@@ -336,6 +350,7 @@ class _Live:
         if video not in self._told:
             self._told.add(video)
             self._decoder.tell(video, outcome)
+        self._times[video] = outcome.times
         size = sum(part.nbytes for part in outcome.pictures.values())
         if size <= self._room:
             self._room -= size

@@ -201,6 +201,10 @@ class FeatureTable:
         store, name = self._places[clip]
         return store.features(name)
 
+    def is_imported(self, clip: int) -> bool:
+        """Whether a clip's features were made elsewhere, so that its times are guesses."""
+        return "imported" in self._places[clip][0].fingerprint
+
     @property
     def width(self) -> int:
         """D."""

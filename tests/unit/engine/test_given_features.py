@@ -114,3 +114,20 @@ def test_the_environment_names_a_setting_too(
     )
     assert refused.exit_code == 2
     assert "sampler fps 2" in refused.stderr
+
+
+def test_a_store_of_frames_that_a_model_has_chosen_is_refused_with_what_makes_another(
+    tmp_path: Path,
+) -> None:
+    settings = config(tmp_path)
+    path = tmp_path / "store" / "store.json"
+    header = json.loads(path.read_text())
+    header["fingerprint"]["selection"] = "0" * 16
+    path.write_text(json.dumps(header))
+    refuse_other_features(settings)  # a captioner may well read a few frames
+    with pytest.raises(FeatureError, match="store holds frames that a model has chosen") as caught:
+        refuse_other_features(settings.model_copy(update={"method": "retrieval"}))
+    assert shlex.split(str(caught.value.hint)) == [
+        *("vcap", "encode", str(tmp_path / "captions.jsonl"), "-o", "NEW-STORE"),
+        *("--model", "made-up", "--sampler", "uniform 4"),
+    ]

@@ -128,6 +128,36 @@ class PairTable:
                     f"{self.names[int(videos[row])]}: {int(own[row].sum())} candidate frames in "
                     f"the feature store, {int(mask[row].sum())} pictures"
                 )
+            if mask is not None:
+                self._refuse_other_times(videos, num_frames)
             mask = own
         assert mask is not None
         return {**found, "mask": mask}
+
+    def _refuse_other_times(self, videos: Indices, num_frames: int) -> None:
+        """Compare when the frames of the store are with when those of the pictures are.
+
+        Raises:
+            FeatureError: not at the same times; the video is named.
+        """
+        assert self.features is not None
+        assert self.pictures is not None
+        for video in videos.tolist():
+            if self.features.is_imported(video):  # with times that nobody measured
+                continue
+            there = self.features.times[video, : self.features.lengths[video]]  # [T]
+            if (count := len(there)) > num_frames:
+                there = there[np.arange(num_frames) * count // num_frames]  # [N]
+            here = np.asarray(self.pictures.times(video))  # [N]
+            if here.shape == there.shape and np.allclose(there, here, rtol=1e-6, atol=1e-3):
+                continue
+            raise FeatureError(
+                f"{self.names[video]}: the feature store has frames at {_shown(there)} s, its "
+                f"pictures are at {_shown(here)} s: the features are of other frames",
+                hint="vcap encode VIDEOS -o NEW-STORE  # of the videos that are here",
+            )
+
+
+def _shown(times: npt.NDArray[Any]) -> str:
+    """The first few of some times."""
+    return ", ".join(f"{time:.3f}" for time in times[:4]) + (", ..." if len(times) > 4 else "")
