@@ -3,16 +3,22 @@
 Source: AdaCLIP, doi 10.1145/3581783.3612161: kept frames through the encoder, all frames through
 the policy; texts and similarity are not counted. Its "GFLOPs" are multiply-adds, and so are these.
 Departures: a policy on the encoder's features is charged for all frames, which have to be encoded.
+Sizes that no setting tells are those that a training would take.
 Shapes: N candidate frames, W width, T tokens.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.settings import fill
-from vcap.errors import UsageError
+from vcap.engine.weights import own_encoder_folder, read_config
+from vcap.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from vcap.models.policy import PolicyConfig
+    from vcap.models.retrieval import RetrievalConfig
 
 GIGA = 1e9
 MOBILENETS = {"mobilenet_v3_large": 0.227075, "mobilenet_v2": 0.318956}  # a frame at 224 pixels
@@ -44,20 +50,19 @@ def retrieval_costs(settings: TrainConfig) -> list[Cost]:
     """The cost of a video with each kind of policy, and without one.
 
     Raises:
-        ConfigError: the settings make no retrieval model.
+        ConfigError: the settings make no retrieval model, or do not tell how many frames.
         UsageError: they are of another method, or there is no such encoder.
+        CheckpointError: the encoder's folder is damaged.
     """
     if settings.method != "retrieval":
         raise UsageError(
             f"--flops is of retrieval, not of {settings.method}",
             hint="vcap train retrieval --flops",
         )
-    from vcap.engine.methods.retrieval_options import RetrievalOptions
     from vcap.models.policy import PolicyConfig
-    from vcap.models.retrieval import RetrievalConfig
 
-    sizes = fill(RetrievalConfig, settings.model, "model")
-    policy = fill(RetrievalOptions, settings.options, "options").policy or PolicyConfig()
+    sizes, policy = _sizes(settings)
+    policy = policy or PolicyConfig()
     frame, num_frames = frame_cost(settings.encoder), sizes.num_frames
     found = [Cost("none", 0.0, num_frames * frame, num_frames)]
     widths = {"features": sizes.feature_width, "raw": policy.raw_side**2}
@@ -71,6 +76,18 @@ def retrieval_costs(settings: TrainConfig) -> list[Cost]:
         encoded = num_frames if name == "features" else sizes.num_kept
         found.append(Cost(name, scoring, encoded * frame, encoded))
     return found
+
+
+def _sizes(settings: TrainConfig) -> "tuple[RetrievalConfig, PolicyConfig | None]":
+    """The sizes of the model that would be trained, and its policy."""
+    from vcap.engine.methods.retrieval_options import checked_options, with_frames
+    from vcap.engine.methods.retrieval_pictures import usual_frames
+    from vcap.models.retrieval import RetrievalConfig
+
+    options = checked_options(settings)
+    sizes = with_frames(settings.model, usual_frames([], [], settings), options)
+    width = {"feature_width": encoder_width(settings.encoder)}
+    return fill(RetrievalConfig, {**sizes, **width}, "model"), options.policy
 
 
 def cost_rows(settings: TrainConfig) -> list[tuple[str, ...]]:
@@ -122,14 +139,40 @@ def frame_cost(encoder: str) -> float:
     Raises:
         UsageError: there is no such encoder.
     """
-    import open_clip
-
-    tower, _, weights = encoder.partition(":")
-    config: Mapping[str, Any] = (open_clip.get_model_config(tower) if weights else None) or {}
-    vision = config.get("vision_cfg", {})
+    vision = _open_clip_config(encoder).get("vision_cfg", {})
     if isinstance(vision.get("layers"), int) and "timm_model_name" not in vision:
         return _transformer_cost(vision)
     return _measured_cost(encoder)
+
+
+def encoder_width(encoder: str) -> int:
+    """D of an encoder, from its configuration where there is one, or else from its weights.
+
+    Raises:
+        UsageError: there is no such encoder.
+        CheckpointError: its folder is damaged.
+    """
+    folder = own_encoder_folder(encoder)
+    if folder is None:
+        told = _open_clip_config(encoder).get("embed_dim")
+    else:
+        model = read_config(folder, "encoder").get("model")
+        told = model.get("embed_dim") if isinstance(model, Mapping) else None
+        if not isinstance(told, int):
+            raise CheckpointError(f"{folder / 'config.json'}: does not tell model.embed_dim")
+    if isinstance(told, int):
+        return told
+    from vcap.engine.encoders import load_encoder
+
+    return load_encoder(encoder).width
+
+
+def _open_clip_config(encoder: str) -> Mapping[str, Any]:
+    """The sizes of an encoder that open_clip knows by its name; empty for any other."""
+    import open_clip
+
+    tower, _, weights = encoder.partition(":")
+    return (open_clip.get_model_config(tower) if weights else None) or {}
 
 
 def _transformer_cost(vision: Mapping[str, Any]) -> float:

@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
-from vcap.engine.flops import frame_cost, head_cost, retrieval_costs, sequence_cost
+from vcap.engine.flops import (
+    encoder_width,
+    frame_cost,
+    head_cost,
+    retrieval_costs,
+    sequence_cost,
+)
 from vcap.engine.schedule import TrainConfig
-from vcap.errors import ConfigError
+from vcap.errors import ConfigError, UsageError
 
 
 def costs(num_frames: int, num_kept: int, **parts: Any) -> dict[str, Any]:
@@ -62,6 +68,48 @@ def test_the_embedded_encoder_is_measured() -> None:
 def test_settings_that_make_no_model_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_kept"):
         costs(8, 12)
+
+
+def told(vcap: Any, *settings: str) -> Any:
+    """The costs that the command tells, with the embedded encoder."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    ran = vcap("train", "retrieval", "--flops", "--json", *words)
+    assert ran.exit_code == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_frames", "num_kept"),
+    [
+        ([], 16, 8),
+        (["model.num_frames=8"], 8, 4),
+        (["options.num_used=12"], 12, 6),
+        (["sampler=uniform 24", "model.num_kept=7"], 24, 7),
+        (["sampler=fps 8", "model.num_frames=6"], 6, 3),
+    ],
+)
+def test_what_is_charged_is_the_model_that_would_be_trained(
+    vcap: Any, settings: list[str], num_frames: int, num_kept: int
+) -> None:
+    found = told(vcap, *settings)
+    assert found["none"]["num_encoded"] == num_frames
+    assert found["raw"]["num_encoded"] == num_kept
+    scoring = sequence_cost("transformer", num_frames, 128, 512)  # 128: the encoder's width
+    scoring += head_cost("mlp", num_frames, 512, 1024)
+    assert found["features"]["scoring"] == pytest.approx(scoring)
+
+
+def test_what_no_setting_tells_is_asked_for(vcap: Any) -> None:
+    ran = vcap("train", "retrieval", "--flops", "--set", "sampler=fps 8")
+    assert ran.exit_code == 2
+    assert "model.num_frames: say how many" in ran.stderr
+
+
+def test_the_width_of_an_encoder_is_known_by_its_name() -> None:
+    known = {"tiny": 128, "ViT-B-32:openai": 512, "ViT-L-14:openai": 768, "RN50x4:openai": 640}
+    assert {name: encoder_width(name) for name in known} == known
+    with pytest.raises(UsageError, match="no encoder named tinny"):
+        encoder_width("tinny")
 
 
 def test_the_command_prints_a_table_without_any_data(vcap: Any) -> None:

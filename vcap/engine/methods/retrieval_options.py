@@ -110,7 +110,8 @@ def _asked_sizes(asked: Mapping[str, Any]) -> RetrievalConfig:
     """The sizes as far as they are known before the data: widths that fit, and many frames."""
     heads = asked.get("num_heads")
     width = heads if isinstance(heads, int) and heads > 0 else 64
-    return fill(RetrievalConfig, {"num_frames": MANY, **asked, "feature_width": width}, "model")
+    found = {"num_frames": MANY, "num_kept": 1, **asked, "feature_width": width}
+    return fill(RetrievalConfig, found, "model")
 
 
 def _of_model(options: RetrievalOptions, sizes: RetrievalConfig) -> list[tuple[str, bool, str]]:
