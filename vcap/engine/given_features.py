@@ -51,8 +51,10 @@ def _of_chosen_frames(
 ) -> FeatureError:
     """A store of the few frames that a model kept, where a training wants all candidates."""
     made = _made(made_by)
-    usual = {name: made[name] for name in ("encoder", "sampler") if name in made}
-    unsaid = {k: v for k, v in usual.items() if k not in settings.model_fields_set}
+    said = settings.model_fields_set
+    unsaid: dict[str, Any] = {
+        name: made[name] for name in ("encoder", "sampler") if name in made and name not in said
+    }
     return FeatureError(
         f"{folder} holds frames that a model has chosen; a training wants all candidate frames",
         hint=_encode(settings.model_copy(update=unsaid)),

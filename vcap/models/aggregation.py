@@ -144,8 +144,8 @@ def build_scorer(name: ScorerName, width: int, num_heads: int, eps: float = 1e-5
     return MlpScorer(width) if name == "mlp" else TransformerScorer(width, num_heads, eps)
 
 
-def start_from_text(header: TransformerHeader, tower: Mapping[str, Tensor]) -> None:
-    """Start a header as blocks of a CLIP text tower, the first four or the fifth.
+def start_from_text(header: TransformerHeader, tower: Mapping[str, Tensor]) -> int:
+    """Start a header as blocks of a CLIP text tower, the first four or the fifth, as far as it has.
 
     The positions are taken too where the tables are as wide, for seqTransf; the original cannot
     take them for its `transformer`, whose table has one row a kept frame.
@@ -154,20 +154,27 @@ def start_from_text(header: TransformerHeader, tower: Mapping[str, Tensor]) -> N
         header: changed in place.
         tower: weights under CLIP's names.
 
-    Raises:
-        KeyError: the tower has too few blocks.
+    Returns:
+        How many of its blocks begin so; the others, of other sizes or not there, stay random.
     """
+    num_started = 0
     numbers = TEXT_BLOCKS["seqTransf" if header.residual else "transformer"]
     for block, number in zip(header.blocks, numbers, strict=True):
         start = f"transformer.resblocks.{number}."
         part = {k.removeprefix(start): v for k, v in tower.items() if k.startswith(start)}
-        if not part:
-            raise KeyError(f"the text tower has no block {number}")
+        if _shapes(part) != _shapes(block.state_dict()):
+            break
         block.load_state_dict(part)
-    if header.residual:
-        table = header.positions.weight.data
+        num_started += 1
+    if header.residual and num_started:
+        table = header.positions.weight.data  # [P, D]
         rows = min(len(table), len(tower["positional_embedding"]))
-        table[:rows] = tower["positional_embedding"][:rows].to(table)
+        table[:rows] = tower["positional_embedding"][:rows].to(table)  # [rows, D]
+    return num_started
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 def mean_vector(frames: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -30,7 +30,12 @@ from vcap.engine.methods.retrieval_options import (
     departures,
     with_frames,
 )
-from vcap.engine.methods.retrieval_parts import build_policy, frozen_cnn_digest, open_encoder
+from vcap.engine.methods.retrieval_parts import (
+    build_policy,
+    frozen_cnn_digest,
+    open_encoder,
+    start_header,
+)
 from vcap.engine.methods.retrieval_pictures import (
     POLICY,
     TOWERS,
@@ -105,6 +110,7 @@ class RetrievalMethod:
             if (kept := self._captioned(rows))
         }
         self.model: nn.Module = self._build()
+        self.started = start_header(self.retrieval, self._encoder, run.reporter)
         if int(os.environ.get("WORLD_SIZE", "1")) > self.num_batches:
             raise ConfigError("train.batch_size: fewer batches than processes")
 
@@ -330,6 +336,6 @@ class RetrievalMethod:
         card = {
             "title": "A retrieval model",
             "knows": "videos and words like those of its training data, nothing else",
-            "departures": departures(self.options, self.sizes),
+            "departures": departures(self.options, self.sizes, self.started),
         }
         write_card(folder, self.config, scores, card)

@@ -91,19 +91,38 @@ def checked_options(config: TrainConfig) -> RetrievalOptions:
     for key, is_wrong, why in (*_of_model(options, sizes), *_of_data(options, config)):
         if is_wrong:
             raise ConfigError(f"{key}: {why}")
+    with_frames(config.model, 1, options)  # 1: frames that the data will tell refuse nothing yet
     return options
 
 
 def with_frames(
     asked: Mapping[str, Any], num_frames: int, options: RetrievalOptions
 ) -> dict[str, Any]:
-    """Sizes as asked for; of those that are not, numbers of frames follow from the data."""
+    """Sizes as asked for; of those that are not, numbers of frames follow from the data.
+
+    Raises:
+        ConfigError: the header has fewer positions than frames are kept at first.
+    """
     found: dict[str, Any] = {"num_frames": num_frames, **asked}
     if options.num_used:
         found["num_frames"] = options.num_used
     if isinstance(found["num_frames"], int):
         found = {"num_kept": max(1, found["num_frames"] // 2), **found}
+        _refuse_few_positions(found, options)
     return found
+
+
+def _refuse_few_positions(sizes: Mapping[str, Any], options: RetrievalOptions) -> None:
+    """Refuse a header that knows fewer positions than are kept without a policy, or at first."""
+    places = sizes.get("num_positions", RetrievalConfig.num_positions)
+    most, why = sizes["num_frames"], "num_frames, of which none is left out without a policy"
+    if options.policy is not None:
+        most, why = most - 1, "num_frames - 1, with which options.warmup_epochs begins"
+    is_partial = options.policy is not None and not options.warmup_epochs
+    if sizes.get("header") != "seqTransf" or is_partial or not isinstance(places, int):
+        return
+    if places < most:
+        raise ConfigError(f"model.num_positions: want at least {most} ({why}), got {places}")
 
 
 def _asked_sizes(asked: Mapping[str, Any]) -> RetrievalConfig:
@@ -165,8 +184,16 @@ def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, 
     ]
 
 
-def departures(options: RetrievalOptions, sizes: RetrievalConfig) -> list[str]:
-    """What a model card says of how a training differs from the published one."""
+def departures(
+    options: RetrievalOptions, sizes: RetrievalConfig, started: tuple[int, int] = (0, 0)
+) -> list[str]:
+    """What a model card says of how a training differs from the published one.
+
+    Args:
+        started: how many of the header's blocks began as the encoder's text blocks, and of how
+            many.
+    """
+    began, count = started
     policy = options.policy
     still = policy is not None and policy.uses_cnn and policy.freeze_cnn
     told = {
@@ -176,6 +203,8 @@ def departures(options: RetrievalOptions, sizes: RetrievalConfig) -> list[str]:
         "the image tower stays as it is": options.towers == "text",
         "texts that read the same count for each other's videos": options.positives == "same",
         "norms, positions and the scale do not decay": not options.decay_all,
+        f"{began} of {count} blocks of the header began as the encoder's text blocks, the others "
+        "as random numbers": began < count,
         "kept frames are in the order of time": sizes.in_time_order,
     }
     return [sentence for sentence, is_so in told.items() if is_so]

@@ -23,9 +23,10 @@ from vcap.engine.reporter import Reporter
 from vcap.engine.weights import read_weights
 from vcap.errors import CheckpointError, ConfigError, UnavailableError
 from vcap.features.store import FeatureStore
+from vcap.models.aggregation import TransformerHeader, start_from_text
 from vcap.models.mobilenet import build_mobilenet
 from vcap.models.policy import Policy
-from vcap.models.retrieval import RetrievalConfig
+from vcap.models.retrieval import RetrievalConfig, RetrievalModel
 from vcap.models.words import cut_tokens, end_of_text
 
 IMAGENET = "imagenet"
@@ -43,6 +44,7 @@ class Encoding:
         width: D.
         clip: what of it goes into the model; None where vectors of texts are all that is needed.
         read: texts -> vectors [U, D] float32, or tokens [U, L] int64 where there is a `clip`.
+        text: what reads texts, under CLIP's names where it is of CLIP's kind.
     """
 
     fingerprint: Mapping[str, Any]
@@ -50,6 +52,7 @@ class Encoding:
     width: int
     clip: nn.Module | None
     read: ReadTexts
+    text: nn.Module
 
 
 def open_encoder(
@@ -72,14 +75,36 @@ def open_encoder(
     if store is not None:
         refuse_other_encoder(made_by, encoder.fingerprint, store.folder, "texts would be")
     told = made_by or encoder.fingerprint
+    text: nn.Module = getattr(encoder.towers, "text", encoder.towers)
     if not has_towers:
-        return Encoding(told, encoder.preprocess, encoder.width, None, encoder.encode_text)
+        return Encoding(told, encoder.preprocess, encoder.width, None, encoder.encode_text, text)
     clip = _towers(name, encoder, options)
 
     def read(texts: Any) -> Any:
         return cut_tokens(clip, encoder.tokens(texts), options.max_tokens).cpu().long().numpy()
 
-    return Encoding(told, encoder.preprocess, encoder.width, clip, read)
+    return Encoding(told, encoder.preprocess, encoder.width, clip, read, text)
+
+
+def start_header(model: RetrievalModel, encoding: Encoding, reporter: Reporter) -> tuple[int, int]:
+    """Start a header of blocks as those of the text tower, and warn where it has too few.
+
+    Returns:
+        How many blocks begin so, and how many there are; zeros for a header without blocks.
+    """
+    header = model.matcher.header
+    if not isinstance(header, TransformerHeader):
+        return 0, 0
+    wanted = ("transformer.resblocks.", "positional_embedding")
+    tower = {k: v for k, v in encoding.text.state_dict().items() if k.startswith(wanted)}
+    started, count = start_from_text(header, tower), len(header.blocks)
+    if started < count:
+        reporter.warn(
+            f"model.header: {started} of {count} blocks of {model.config.header} start as text "
+            f"blocks of {encoding.fingerprint['name']}, which has no more of this kind; the others "
+            "are random"
+        )
+    return started, count
 
 
 def _towers(name: str, encoder: ClipEncoder, options: RetrievalOptions) -> nn.Module:

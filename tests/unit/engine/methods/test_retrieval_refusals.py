@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.small_videos import make_video
 from tests.unit.engine.towers import config, look, write_sources
+from vcap.engine.encoders import load_encoder
 from vcap.engine.methods.retrieval import RetrievalMethod
+from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
 from vcap.engine.training_data import load_splits
 from vcap.errors import FeatureError
+from vcap.models.aggregation import TransformerHeader
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +24,27 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_sources(tmp_path_factory.mktemp("sources"))
 
 
+class Heard(Silent):
+    """Remembers warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
 def method(sources: Path, **changes: Any) -> RetrievalMethod:
     settings = config(sources, **changes)
-    return RetrievalMethod(settings, load_splits(settings.data), Run(sources / "run"))
+    run = Run(sources / "run", reporter=Heard())
+    return RetrievalMethod(settings, load_splits(settings.data), run)
+
+
+def warnings(ours: RetrievalMethod) -> str:
+    """All that was warned of."""
+    heard = ours.run.reporter
+    assert isinstance(heard, Heard)
+    return "\n".join(heard.warnings)
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -42,3 +64,25 @@ def test_features_of_other_frames_than_the_pictures_are_refused_by_the_video(
         with pytest.raises(FeatureError, match=r"v\d: the feature store has frames at 0\.\d+") as e:
             ours.batch(0, 0)
         assert "vcap encode" in str(e.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("header", "towers", "began"),
+    [("seqTransf", "none", 2), ("seqTransf", "both", 2), ("transformer", "text", 0)],
+)
+def test_a_header_begins_as_the_encoders_text_blocks_and_says_how_far(
+    sources: Path, tmp_path: Path, header: str, towers: str, began: int
+) -> None:
+    options = {"towers": towers, "policy": None}
+    ours = method(sources, model={"header": header}, options=options)
+    theirs = load_encoder(str(sources / "clip")).towers
+    started = ours.retrieval.matcher.header
+    assert isinstance(started, TransformerHeader)
+    blocks = started.blocks
+    for own, block in zip(list(blocks)[:began], theirs.transformer.resblocks, strict=False):
+        assert torch.equal(own.get_parameter("mlp.c_fc.weight"), block.mlp.c_fc.weight)
+    told = f"{began} of {len(blocks)} blocks of"
+    assert f"model.header: {told} {header} start as text blocks" in warnings(ours)
+    ours.export(tmp_path, {})
+    card = (tmp_path / "README.md").read_text()
+    assert f"{told} the header began as the encoder's text blocks" in card
