@@ -66,6 +66,7 @@ class RetrievalConfig:
         if self.num_kept > self.num_frames:
             wanted = f"at most num_frames ({self.num_frames})"
             raise ValueError(f"num_kept: want {wanted}, got {self.num_kept}")
+        self.refuse_more_frames("num_kept", self.num_kept)
         if not (self.frame_temperature > 0 and self.word_temperature > 0):
             raise ValueError("frame_temperature, word_temperature: want more than 0")
         if self.word_aggregation != "none" and self.frame_aggregation != "mean":
@@ -75,6 +76,19 @@ class RetrievalConfig:
         if self.feature_width % self.heads:
             wanted = f"a divisor of {self.feature_width}"
             raise ValueError(f"num_heads: want {wanted}, got {self.heads}")
+
+    def refuse_more_frames(self, what: str, count: int) -> None:
+        """Refuse more frames of a video than the header can tell apart.
+
+        Args:
+            what: says in the message what is counted.
+
+        Raises:
+            ValueError: there are more.
+        """
+        if self.header == "seqTransf" and count > self.num_positions:
+            wanted = f"at least {what} ({count}) with the header seqTransf"
+            raise ValueError(f"num_positions: want {wanted}, got {self.num_positions}")
 
     @property
     def heads(self) -> int:

@@ -107,6 +107,8 @@ class RetrievalModel(nn.Module):
             raise ValueError("reuse_scores: wants a policy")
         if clip is None and config.word_aggregation != "none":
             raise ValueError("word_aggregation: wants the text tower")
+        if policy is None:
+            config.refuse_more_frames("num_frames, as no policy chooses,", config.num_frames)
         self.config = config
         self.matcher = Matcher(config, num_kept=config.num_kept if policy else config.num_frames)
         self.policy = policy

@@ -82,6 +82,10 @@ def texts(num_texts: int = 4) -> Tensor:
         ({"word_aggregation": "mean"}, "word_aggregation: want none, mlp"),
         ({"num_kept": 9}, r"num_kept: want at most num_frames \(6\), got 9"),
         ({"num_kept": 0}, "want at least 1"),
+        (
+            {"header": "seqTransf", "num_positions": 2},
+            rf"num_positions: want at least num_kept \({NUM_KEPT}\) .*, got 2",
+        ),
         ({"frame_temperature": 0.0}, "frame_temperature, word_temperature: want more than 0"),
         ({"word_temperature": math.nan}, "want more than 0"),
         ({"word_aggregation": "mlp"}, "word_aggregation: goes with frame_aggregation mean"),
@@ -108,6 +112,10 @@ def test_parts_that_a_choice_needs_have_to_be_there() -> None:
         small_model(with_policy=False, reuse_scores=True)
     with pytest.raises(ValueError, match="word_aggregation: wants the text tower"):
         small_model(frame_aggregation="mean", word_aggregation="mlp")
+    few: dict[str, Any] = {"header": "seqTransf", "num_positions": NUM_KEPT}
+    assert small_model(**few)
+    with pytest.raises(ValueError, match=rf"num_positions: .* no policy .* \({NUM_FRAMES}\)"):
+        small_model(with_policy=False, **few)
     matcher = Matcher(small_config(frame_aggregation="mean", word_aggregation="mlp"))
     with pytest.raises(ValueError, match="wants the features of the words"):
         matcher.text_vector(texts())

@@ -18,6 +18,7 @@ from vcap.models.retrieval import RetrievalConfig
 
 CNN = {"encoder": "mobilenet_v3_large"}
 WORDS = {"word_aggregation": "mlp", "frame_aggregation": "mean"}
+FEW_PLACES = {"header": "seqTransf", "num_positions": 4}
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("options.warmup_epochs", {"model": {"header": "transformer"}, "warmup_epochs": 2}),
     ("options.max_tokens", {"max_tokens": 20}),
@@ -36,6 +37,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("model.reuse_scores", {"model": {"reuse_scores": True}, "policy": None}),
     ("word_aggregation", {"model": {"word_aggregation": "mlp"}}),
     ("num_kept", {"model": {"num_kept": 0}}),
+    ("num_positions", {"model": {**FEW_PLACES, "num_kept": 5}}),
+    ("model.num_positions", {"model": {**FEW_PLACES, "num_frames": 5}, "policy": None}),
+    ("model.num_positions", {"model": {**FEW_PLACES, "num_frames": 6}, "warmup_epochs": 2}),
+    ("model.num_positions", {"model": FEW_PLACES, "num_used": 5, "policy": None}),
     ("freeze_layers", {"freeze_layers": -2}),
     ("towers", {"towers": "image"}),
     ("tower_rate", {"tower_rate": -1.0}),
@@ -118,3 +123,17 @@ def test_a_card_tells_what_is_not_as_published_and_nothing_else() -> None:
     assert departures(checked_options(config(published)), sizes) == []
     sane = departures(checked_options(config({**published, "policy": CNN})), sizes)
     assert sane == ["the policy's CNN keeps its statistics"]
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [({}, 99), ({"policy": None}, 4), ({"warmup_epochs": 1}, 5)]
+)
+def test_as_many_frames_are_taken_as_the_header_has_places_for(
+    options: dict[str, Any], most: int
+) -> None:
+    asked = {**FEW_PLACES, "num_kept": 2}
+    wanted = checked_options(config({"model": asked, **options}))
+    assert with_frames(asked, most, wanted)["num_frames"] == most
+    if options:
+        with pytest.raises(ConfigError, match=r"model\.num_positions: want at least 5 .*, got 4"):
+            with_frames(asked, most + 1, wanted)
