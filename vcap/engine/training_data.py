@@ -61,8 +61,8 @@ class Example:
 
     @property
     def texts(self) -> list[str]:
-        """All captions, verbatim."""
-        return [caption.text for caption in self.record.captions or ()]
+        """All captions that say something, verbatim."""
+        return [one.text for one in self.record.captions or () if one.text.strip()]
 
 
 @dataclass(frozen=True)

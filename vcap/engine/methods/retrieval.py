@@ -127,6 +127,9 @@ class RetrievalMethod:
         kept = [one for one in examples if one.texts]
         if examples and not kept:
             raise AnnotationError(f"none of {len(examples)} records has captions")
+        if len(kept) < len(examples):
+            left_out = len(examples) - len(kept)
+            self.run.reporter.warn(f"{left_out} records without captions left out")
         return kept
 
     def _pairs(self, examples: list[Example]) -> PairTable:

@@ -1,5 +1,6 @@
 """What a training of a retrieval model refuses, leaves out or warns of, once it sees the data."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ import pytest
 import torch
 
 from tests.small_videos import make_video
+from tests.unit.engine.captioned import write_manifest
 from tests.unit.engine.towers import config, look, write_sources
 from vcap.engine.encoders import load_encoder
 from vcap.engine.methods.retrieval import RetrievalMethod
+from vcap.engine.methods.retrieval_options import checked_options, with_frames
 from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
+from vcap.engine.schedule import TrainConfig
 from vcap.engine.training_data import load_splits
-from vcap.errors import FeatureError
+from vcap.errors import ConfigError, FeatureError
 from vcap.models.aggregation import TransformerHeader
 
 
@@ -86,3 +90,43 @@ def test_a_header_begins_as_the_encoders_text_blocks_and_says_how_far(
     ours.export(tmp_path, {})
     card = (tmp_path / "README.md").read_text()
     assert f"{told} the header began as the encoder's text blocks" in card
+
+
+@pytest.mark.parametrize("asked", [{"model.num_frames": 4}, {"options.num_used": 4}])
+def test_few_frames_are_taken_without_a_word_on_how_many_are_kept(asked: dict[str, int]) -> None:
+    parts: dict[str, dict[str, int]] = {"model": {}, "options": {}}
+    for key, value in asked.items():
+        part, _, name = key.partition(".")
+        parts[part][name] = value
+    settings = TrainConfig.model_validate({"method": "retrieval", **parts})
+    assert RetrievalMethod.reads_features(settings)
+    sizes = with_frames(settings.model, 16, checked_options(settings))
+    assert (sizes["num_frames"], sizes["num_kept"]) == (4, 2)
+    more = settings.model_copy(update={"model": {**parts["model"], "num_kept": 5}})
+    with pytest.raises(ConfigError, match="num_kept"):
+        RetrievalMethod.reads_features(more)
+
+
+def manifest(sources: Path, folder: Path, **changes: Any) -> dict[str, Any]:
+    """A `data` part that names copies of the records; keyword arguments change some by their id."""
+    lines = (sources / "videos" / "videos.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    for row in rows:
+        row["path"] = str(sources / "videos" / row["path"])
+        row.update(changes.get(row["id"], {}))
+    return {"train": [str(write_manifest(folder / "videos.jsonl", rows))]}
+
+
+@pytest.mark.parametrize("towers", ["none", "both"])
+def test_records_without_captions_are_left_out_with_a_warning_and_empty_ones_are_none(
+    sources: Path, tmp_path: Path, towers: str
+) -> None:
+    empty, other = [{"text": " \t"}, {"text": ""}], [{"text": ""}, {"text": "a star"}]
+    changes = {"v1": {"captions": []}, "v2": {"captions": empty}, "v3": {"captions": other}}
+    data = manifest(sources, tmp_path, **changes)
+    if towers == "none":
+        data["features"] = [str(sources / "store")]
+    ours = method(sources, data=data, options={"towers": towers, "policy": None})
+    assert ours.train_pairs.names == ["v0", "v3", "v4", "v5", "v6", "v7"]
+    assert ours.train_pairs.texts.counts.tolist() == [2, 1, 2, 2, 2, 2]
+    assert "2 records without captions" in warnings(ours)
