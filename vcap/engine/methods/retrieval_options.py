@@ -169,6 +169,7 @@ def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, 
     both = options.towers == "both"
     idle = [name for name in OF_POLICY if name in config.options and options.policy is None]
     return [
+        *_of_policy(options, config),
         *((f"options.{name}", True, "wants options.policy, which is null") for name in idle),
         (
             "data.features",
@@ -181,6 +182,28 @@ def _of_data(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, 
             "wants options.towers both; stored features are as `vcap encode --exact-pixels` says",
         ),
         ("features", config.features != "embedding", "retrieval wants embedding"),
+    ]
+
+
+def _of_policy(options: RetrievalOptions, config: TrainConfig) -> list[tuple[str, bool, str]]:
+    """Key, whether it would have no effect, and why."""
+    policy, said = options.policy, config.options.get("policy")
+    if policy is None or not isinstance(said, Mapping):
+        return []
+    start, reads = "options.policy.", f"has no effect with policy.encoder {policy.encoder}"
+    return [
+        (f"{start}num_frames", "num_frames" in said, "say it as model.num_frames"),
+        (
+            f"{start}feature_width",
+            "feature_width" in said,
+            "it is the encoder's; what can be said is model.num_frames and policy.hidden_width",
+        ),
+        (
+            f"{start}batch_statistics",
+            policy.batch_statistics and not policy.uses_cnn,
+            f"{reads}; it wants one with a CNN",
+        ),
+        (f"{start}raw_side", "raw_side" in said and policy.encoder != "raw", f"{reads}, only raw"),
     ]
 
 
