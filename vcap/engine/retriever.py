@@ -13,6 +13,7 @@ import torch
 
 from vcap.engine import registry
 from vcap.engine.encoders import GPU_BATCH, LARGE_BATCH, ClipEncoder, load_encoder, torch_dtype
+from vcap.engine.methods.retrieval_export import IMAGES, TEXT, TEXT_KEY
 from vcap.engine.original_retrieval import is_original_retrieval, read_original_retrieval
 from vcap.engine.retrieval_vectors import Company, Retriever, refuse_changed
 from vcap.engine.run import choose_device
@@ -27,8 +28,11 @@ from vcap.engine.weights import (
 from vcap.errors import CheckpointError, ConfigError, UsageError
 from vcap.models.policy import Policy, PolicyConfig
 from vcap.models.retrieval import RetrievalConfig, RetrievalModel
+from vcap.video.sample import parse_sampler
 
 __all__ = ["Retriever", "build_policy", "load_retriever"]
+
+SHOWN = 60  # characters of a wrong value in a message
 
 
 def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> Retriever:
@@ -53,11 +57,13 @@ def load_retriever(name: str, *, device: str = "auto", dtype: str = "auto") -> R
         company = _company(folder, config)
         sizes = fill(RetrievalConfig, config["model"], "model")
         told = config["policy"]
-        policy = told and build_policy(fill(PolicyConfig, told, "policy"))
+        policy = None if told is None else build_policy(fill(PolicyConfig, told, "policy"))
         _refuse_query_dependent(name, sizes)
         words = _word_reader(name, sizes, company, place)
         model = RetrievalModel(sizes, policy, words.towers if words else None)
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except KeyError as error:
+        raise CheckpointError(f"{folder / 'config.json'} does not tell {error}") from error
+    except (TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     where = folder / "model.safetensors"
     load_weights(model, _with_scale(model, read_weights(where)), where)
@@ -89,24 +95,29 @@ def build_policy(config: PolicyConfig) -> Policy:
 
 def _company(folder: Path, config: Mapping[str, Any]) -> Company:
     """What `config.json` says of encoders and inputs."""
-    frames, texts = config["encoder"], config.get("text_encoder") or config["encoder"]
-    most = config.get("max_tokens")
+    frames = _named(folder, "encoder", config["encoder"])
+    told, most = config.get(TEXT_KEY), config.get("max_tokens")
+    texts = frames if told is None else _named(folder, TEXT_KEY, told)
     if most is not None and (not isinstance(most, int) or most < 1):
         raise ValueError(f"max_tokens: want a number above 0, got {most!r}")
-    return Company(
-        _named(folder, frames),
-        _named(folder, texts),
-        str(config["sampler"]),
-        most,
-        config.get("pixels") == "exact",
-    )
+    try:
+        sampler = str(parse_sampler(str(config["sampler"])))
+    except UsageError as error:
+        raise ValueError(f"sampler: {error}") from error
+    return Company(frames, texts, sampler, most, config.get("pixels") == "exact")
 
 
-def _named(folder: Path, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _named(folder: Path, key: str, told: Any) -> tuple[str, Mapping[str, Any]]:
     """An encoder's name, a path where it is bundled, and its fingerprint."""
-    name = str(told["name"])
-    bundled = folder / name
-    return str(bundled) if bundled.is_dir() else name, dict(told["fingerprint"])
+    known = told if isinstance(told, Mapping) else {}
+    name, fingerprint = known.get("name"), known.get("fingerprint")
+    if not isinstance(name, str) or not isinstance(fingerprint, Mapping):
+        raise ValueError(f"{key}: want a name and a fingerprint, got {str(told)[:SHOWN]}")
+    if (folder / name).is_dir():
+        return str(folder / name), dict(fingerprint)
+    if name in (IMAGES, TEXT):
+        raise CheckpointError(f"{folder / name} is missing, the {key} that config.json names")
+    return name, dict(fingerprint)
 
 
 def _word_reader(

@@ -109,6 +109,8 @@ class RetrievalModel(nn.Module):
             raise ValueError("word_aggregation: wants the text tower")
         if policy is None:
             config.refuse_more_frames("num_frames, as no policy chooses,", config.num_frames)
+        else:
+            _refuse_other_sizes(config, policy)
         self.config = config
         self.matcher = Matcher(config, num_kept=config.num_kept if policy else config.num_frames)
         self.policy = policy
@@ -270,6 +272,17 @@ class RetrievalModel(nn.Module):
     def text_vector(self, texts: Tensor) -> Tensor:
         """texts [Q, D] or tokens [Q, L] -> unit vectors [Q, D]."""
         return self.matcher.text_vector(*self.read(texts))  # [Q, D]
+
+
+def _refuse_other_sizes(config: RetrievalConfig, policy: Policy) -> None:
+    """Refuse a policy that cannot read the frames there will be."""
+    own = policy.config
+    if policy.positions is not None and own.num_frames < config.num_frames:
+        wanted = f"at most the policy's ({own.num_frames})"
+        raise ValueError(f"num_frames: want {wanted}, got {config.num_frames}")
+    if own.encoder == "features" and own.feature_width != config.feature_width:
+        wanted = f"the policy's ({own.feature_width})"
+        raise ValueError(f"feature_width: want {wanted}, got {config.feature_width}")
 
 
 def _pick(frames: Tensor, indices: Tensor) -> Tensor:

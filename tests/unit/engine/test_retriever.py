@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,3 +107,40 @@ def test_damaged_folders_are_told_by_what_is_wrong(run: Path, tmp_path: Path) ->
     (model / "config.json").write_text(json.dumps({**config, "method": "prefix"}))
     with pytest.raises(CheckpointError, match="of kind prefix, want retrieval"):
         load_retriever(str(model), device="cpu")
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("model", {"num_frames": 40}, r"num_frames: want at most the policy's \(12\), got 40"),
+    ("model", {"feature_width": 64}, r"feature_width: want the policy's \(128\), got 64"),
+    ("policy", False, "policy: .*got false"),
+    ("sampler", "foo 3", "sampler: no sampler 'foo'"),
+    ("sampler", None, "does not tell 'sampler'"),
+    ("encoder", "null", "encoder: want a name and a fingerprint, got None"),
+    ("encoder", {"fingerprint": "x"}, "encoder: want a name and a fingerprint, got .*'x'"),
+    ("text_encoder", {"name": "tiny"}, "text_encoder: want a name and a fingerprint, got "),
+    ("text_encoder", {"name": "text", "fingerprint": {}}, r"text is missing, the text_encoder"),
+    ("encoder", {"name": "encoder"}, r"encoder is missing, the encoder that config\.json names"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), WRONG, ids=[message for *_, message in WRONG])
+def test_a_folder_that_disagrees_with_itself_is_told_by_its_key(
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: Any,
+    message: str,
+) -> None:
+    model = shutil.copytree(run / "run" / "model", tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    merged = {**(config[key] or {}), **value} if isinstance(value, dict) else value
+    config |= {key: merged}
+    if value is None:
+        del config[key]
+    (model / "config.json").write_text(json.dumps(config).replace('"null"', "null"))
+    (tmp_path / "encoder").mkdir()  # of somebody else, where the command runs
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=message) as raised:
+        load_retriever(str(model), device="cpu")
+    assert str(model) in str(raised.value)
