@@ -3,8 +3,10 @@
 Shapes: U texts, L tokens, D feature width.
 """
 
+import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,12 +175,20 @@ def build_cnn(name: Any, weights: str | None, seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return build_mobilenet(name)
-    state = _published(name) if weights == IMAGENET else read_weights(Path(weights).expanduser())
+    state = _published(name) if weights == IMAGENET else _of_file(weights)
     try:
         return build_mobilenet(name, state)
     except RuntimeError as error:
         told = " ".join(str(error).split())[:300]
         raise CheckpointError(f"options.policy_weights: {weights}: {told}") from error
+
+
+def _of_file(weights: str) -> Mapping[str, Tensor]:
+    """Named tensors of a file; what is wrong with it is told under the option's name."""
+    try:
+        return read_weights(Path(weights).expanduser())
+    except CheckpointError as error:
+        raise CheckpointError(f"options.policy_weights: {error}", hint=error.hint) from error
 
 
 def _published(name: str) -> Mapping[str, Tensor]:
@@ -188,7 +198,7 @@ def _published(name: str) -> Mapping[str, Tensor]:
     kinds = {"mobilenet_v3_large": "MobileNet_V3_Large", "mobilenet_v2": "MobileNet_V2"}
     weights: Any = get_weight(f"{kinds[name]}_Weights.IMAGENET1K_V1")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr):  # hub tells what it fetches
             warnings.simplefilter("ignore")
             found: Mapping[str, Tensor] = weights.get_state_dict(
                 progress=False, check_hash=True, weights_only=True

@@ -86,12 +86,16 @@ def test_weights_of_another_network_are_refused_by_the_key(tmp_path: Path) -> No
     torch.save(models.mobilenet_v2().state_dict(), path)
     with pytest.raises(CheckpointError, match=r"options\.policy_weights: .*v2\.pth"):
         build_cnn(V3, str(path), 0)
-    with pytest.raises(CheckpointError, match="no such file"):
-        build_cnn(V3, str(tmp_path / "absent.pth"), 0)
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "empty.safetensors").touch()
+    torch.save({"features": Path("weights")}, tmp_path / "code.pth")
+    for name in ("absent.pth", "absent.safetensors", "empty.pth", "empty.safetensors", "code.pth"):
+        with pytest.raises(CheckpointError, match=rf"^options\.policy_weights: .*{name}"):
+            build_cnn(V3, str(tmp_path / name), 0)
 
 
 def test_published_weights_are_fetched_by_name_or_told_to_be_absent(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[dict[str, Any]] = []
     torch.manual_seed(4)
@@ -99,12 +103,14 @@ def test_published_weights_are_fetched_by_name_or_told_to_be_absent(
 
     def fetch(self: Any, **options: Any) -> Any:
         asked.append(options)
+        print("Downloading")
         return state
 
     monkeypatch.setattr(MobileNet_V3_Large_Weights, "get_state_dict", fetch)
     found = build_cnn(V3, "imagenet", 0).state_dict()
     assert not moved(found, {name: state[name] for name in found})
     assert asked[0]["weights_only"] is True
+    assert capsys.readouterr() == ("", "Downloading\n")
 
     def fail(self: Any, **options: Any) -> Any:
         raise URLError("no network")
