@@ -56,7 +56,7 @@ from vcap.engine.training_data import (
     permutation,
     with_features,
 )
-from vcap.errors import AnnotationError, CheckpointError, ConfigError, FeatureError
+from vcap.errors import AnnotationError, CheckpointError, ConfigError, FeatureError, InputError
 from vcap.metrics.retrieval import score_retrieval
 from vcap.models.aggregation import mean_vector
 from vcap.models.retrieval import (
@@ -103,12 +103,9 @@ class RetrievalMethod:
         train = self._captioned(data.train)
         self.sizes = self._sizes(train)
         self.train_pairs = self._pairs(train)
-        self.val_pairs = self._pairs(kept) if (kept := self._captioned(data.val)) else None
-        self.test_pairs = {
-            name: self._pairs(kept)
-            for name, rows in data.test.items()
-            if (kept := self._captioned(rows))
-        }
+        self.val_pairs = self._split("val", data.val)
+        found = {name: self._split(name, rows) for name, rows in data.test.items()}
+        self.test_pairs = {name: pairs for name, pairs in found.items() if pairs is not None}
         self.model: nn.Module = self._build()
         self.started = start_header(self.retrieval, self._encoder, run.reporter)
         if int(os.environ.get("WORLD_SIZE", "1")) > self.num_batches:
@@ -132,6 +129,14 @@ class RetrievalMethod:
             self.run.reporter.warn(f"{left_out} records without captions left out")
         return kept
 
+    def _split(self, name: str, examples: list[Example]) -> PairTable | None:
+        """One split that scores are of; None where there is none. What is wrong names it."""
+        try:
+            kept = self._captioned(examples)
+            return self._pairs(kept) if kept else None
+        except InputError as error:
+            raise type(error)(f"split {name}: {error}", hint=error.hint) from error
+
     def _pairs(self, examples: list[Example]) -> PairTable:
         pictures, kinds = None, picture_kinds(self.options, self._encoder.preprocess)
         if kinds:
@@ -153,6 +158,11 @@ class RetrievalMethod:
                     hint="vcap encode VIDEOS -o STORE --features embedding",
                 )
         num_frames = usual_frames(train, self.stores, self.config)
+        if self.options.num_used > num_frames:
+            raise ConfigError(
+                f"options.num_used: want at most {num_frames}, the frames that a video has, got "
+                f"{self.options.num_used}"
+            )
         asked = with_frames(self.config.model, num_frames, self.options)
         return fill(RetrievalConfig, {**asked, "feature_width": width}, "model")
 

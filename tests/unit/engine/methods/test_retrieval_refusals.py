@@ -18,7 +18,7 @@ from vcap.engine.reporter import Silent
 from vcap.engine.run import Run
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.training_data import load_splits
-from vcap.errors import ConfigError, FeatureError
+from vcap.errors import ConfigError, FeatureError, VideoError
 from vcap.models.aggregation import TransformerHeader
 
 
@@ -130,3 +130,32 @@ def test_records_without_captions_are_left_out_with_a_warning_and_empty_ones_are
     assert ours.train_pairs.names == ["v0", "v3", "v4", "v5", "v6", "v7"]
     assert ours.train_pairs.texts.counts.tolist() == [2, 1, 2, 2, 2, 2]
     assert "2 records without captions" in warnings(ours)
+
+
+@pytest.mark.parametrize(
+    ("key", "policy"),
+    [
+        ("num_frames: say it as model.num_frames", {"num_frames": 8}),
+        ("feature_width: .*model.num_frames", {"feature_width": 128}),
+        ("batch_statistics: has no effect with policy.encoder raw", look("raw")),
+        ("raw_side: has no effect with policy.encoder features", {"raw_side": 8}),
+    ],
+)
+def test_options_of_the_policy_without_effect_are_refused(key: str, policy: dict[str, Any]) -> None:
+    more = {"batch_statistics": True} if "batch_statistics" in key else {}
+    options = {"policy": {**policy, **more}}
+    settings = TrainConfig.model_validate({"method": "retrieval", "options": options})
+    with pytest.raises(ConfigError, match=rf"options\.policy\.{key}"):
+        RetrievalMethod.reads_features(settings)
+
+
+def test_more_frames_are_not_used_than_there_are(sources: Path) -> None:
+    with pytest.raises(ConfigError, match=r"options\.num_used: want at most 4, .*, got 5"):
+        method(sources, options={"towers": "none", "num_used": 5})
+
+
+def test_a_split_without_a_video_that_decodes_is_named(sources: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.mp4").write_bytes(b"no video")
+    data = manifest(sources, tmp_path, v8={"path": str(tmp_path / "no.mp4")})
+    with pytest.raises(VideoError, match="split val: none of 1 videos decodes"):
+        method(sources, data=data, options={"policy": None})
