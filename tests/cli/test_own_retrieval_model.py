@@ -100,3 +100,31 @@ def test_a_dry_run_tells_the_sampler_of_the_model(sources: Path, tmp_path: Path,
     assert json.loads(done.stdout)["sampler"] == "uniform 6"
     done = vcap("encode", videos, "-o", tmp_path / "s", "--model", model, "--dry-run", "--fps", 2)
     assert "fps 2" in done.stdout
+
+
+def test_an_index_tells_that_nothing_came_where_only_its_model_has_another_place(
+    sources: Path, tmp_path: Path, vcap: Any
+) -> None:
+    model = write_retrieval(tmp_path / "model", small_policy())
+    videos, store, folder = sources / "videos" / "videos.jsonl", tmp_path / "s", tmp_path / "index"
+    made = vcap("encode", videos, "-o", store, "--model", model, "--device", "cpu", "--limit", 3)
+    assert made.exit_code == 0, made.stderr
+    assert vcap("index", store, "-o", folder, "--aggregate", model).exit_code == 0
+    model.rename(tmp_path / "moved")
+    done = vcap("index", store, "-o", folder, "--add", "--aggregate", tmp_path / "moved")
+    assert done.exit_code == 0, done.stderr
+    assert "videos: none added or removed; 5 in the index" in done.stderr
+
+
+def test_sentences_for_a_retrieval_model_are_refused_with_the_encoder_that_reads_them(
+    tmp_path: Path, vcap: Any
+) -> None:
+    model = write_retrieval(tmp_path / "model", small_policy())
+    text = ("encode", "-", "--text", "-o", tmp_path / "store", "--model")
+    done = vcap(*text, model, stdin="a star\n")
+    assert done.exit_code == 2
+    assert f"{model} is a retrieval model" in done.stderr
+    assert f"--model {model / 'encoder'}" in done.stderr
+    assert not (tmp_path / "store").exists()
+    done = vcap(*text, model / "encoder", stdin="a star\n")
+    assert done.exit_code == 0, done.stderr

@@ -4,6 +4,7 @@ Shapes: N sentences, D embedding width.
 """
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +27,7 @@ from vcap.engine.inputs import MANIFEST_SUFFIXES, STDIN
 from vcap.engine.items import Item, Summary, map_items
 from vcap.engine.reporter import Reporter, Silent
 from vcap.engine.store_output import Encoded, StoreOutput
+from vcap.engine.weights import is_retrieval
 from vcap.errors import AnnotationError, InputError, UsageError
 
 SAMPLER = "text"
@@ -82,6 +84,13 @@ def _item(key: str, texts: Sequence[str]) -> Item:
     return Item(key, list(texts), {"id": key, "text": digest})
 
 
+def _reader(model: str) -> str:
+    """The encoder with which a retrieval model reads texts."""
+    from vcap.engine.retriever import load_retriever
+
+    return load_retriever(model, device="cpu").company.text_encoder[0]
+
+
 def encode_text(
     items: Sequence[Item],
     output: Path | str,
@@ -99,6 +108,7 @@ def encode_text(
 
     Raises:
         FeatureError: the store holds features of another encoder, or of videos.
+        UsageError: an option has no meaning for sentences, or the model is no encoder.
     """
     settings, rules = split_options(options)
     if settings.features != EncodeSettings().features:
@@ -109,6 +119,11 @@ def encode_text(
         raise UsageError("--stream is for videos, not for --text")
     if settings.exact_pixels or settings.fast_frames:
         raise UsageError("--exact-pixels and --fast-frames are for videos, not for --text")
+    if is_retrieval(settings.model) and Path(settings.model).expanduser().is_dir():
+        raise UsageError(
+            f"{settings.model} is a retrieval model, which reads words in a search alone",
+            hint=f"vcap encode --text FILE -o STORE --model {shlex.quote(_reader(settings.model))}",
+        )
     reporter = reporter or Silent()
     encoder = load_named(settings, reporter, Path(output))
     made_by = {"encoder": dict(encoder.fingerprint), "sampler": SAMPLER}

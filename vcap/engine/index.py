@@ -96,6 +96,7 @@ class Indexed:
         recall = header.recall["recall@10"]
         found = "exact" if header.kind == "flat" else f"recall@10 {recall:.3f}"
         told = f"{header.num_videos} in the index ({header.factory}, {found})"
+        counts = counts or "none added or removed"  # another place of the model that aggregates
         return f"videos: {counts}; {told}" if self.is_new else f"nothing to do; {told}"
 
 

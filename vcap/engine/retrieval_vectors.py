@@ -179,7 +179,8 @@ class Retriever:
         """
         self.refuse_order_of_scores()
         made_by = store.fingerprint.get("encoder") or {}
-        refuse_other_encoder(made_by, self.encoder_fingerprint, store.folder, f"{self.name} wants")
+        wanted = {**self.encoder_fingerprint, "name": self.company.encoder[0]}  # with its folder
+        refuse_other_encoder(made_by, wanted, store.folder, f"{self.name} wants")
         there = store.fingerprint.get("selection")
         if there == self.selection:
             return

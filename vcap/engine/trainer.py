@@ -53,8 +53,8 @@ from vcap.engine.processes import (
 )
 from vcap.engine.reporter import Reporter
 from vcap.engine.run import Run
-from vcap.engine.schedule import TrainSettings, is_due, learning_rate_scale, total_steps
-from vcap.errors import ConfigError
+from vcap.engine.schedule import TrainSettings, is_due, learning_rate_scale, rate_steps, total_steps
+from vcap.errors import CheckpointError, ConfigError
 
 
 @dataclass
@@ -98,6 +98,8 @@ class Trainer:
             )
         self.batches_per_epoch = method.num_batches // self.world
         self.total = total_steps(settings, self.batches_per_epoch)
+        count: int | None = getattr(method, "num_examples", None)
+        self.rated = rate_steps(settings, self.total, count, self.world)
         per_epoch = max(1, self.batches_per_epoch // settings.accumulation)
         self.validate_every = settings.validate_every or per_epoch
         self.checkpoint_every = settings.checkpoint_every or self.validate_every
@@ -162,7 +164,7 @@ class Trainer:
     def _step(self) -> None:
         """One optimiser step over `accumulation` batches."""
         settings, step = self.settings, self.position.step
-        rate = settings.learning_rate * learning_rate_scale(settings, step, self.total)
+        rate = settings.learning_rate * learning_rate_scale(settings, step, self.rated)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
         for part in range(settings.accumulation):
@@ -211,7 +213,7 @@ class Trainer:
 
     def _write_log(self) -> None:
         position = self.position
-        rate = learning_rate_scale(self.settings, position.step - 1, self.total)
+        rate = learning_rate_scale(self.settings, position.step - 1, self.rated)
         means = {name: value / position.count for name, value in position.sums.items()}
         self.log.write(
             {
@@ -303,14 +305,24 @@ class Trainer:
         refuse_other_number(state.get("processes", 1), self.world, self._again)
         self.position = Position(**state["position"])
         self.committed = self.position.step
-        load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
-        load_optimizer(self.optimizer, self.names, read_tensors(path / "optimizer.safetensors"))
+        self._load(path)
         self.method.load_extra_state(state["extra"])
         restore_random_states(state["random"])
         if self.accelerator.is_main_process:  # the newest, which others may still read, stays
             self._prune()
         self.reporter.info(f"going on from step {self.position.step} of {self.total}")
         return int(state["metrics_bytes"])
+
+    def _load(self, path: Path) -> None:
+        """Take weights and moments of a checkpoint."""
+        try:
+            load_tensors(self.method.model, read_tensors(path / "model.safetensors"), path)
+            load_optimizer(self.optimizer, self.names, read_tensors(path / "optimizer.safetensors"))
+        except CheckpointError as error:
+            anew = f"vcap train {self.method.name} -o {self.folder} --force"
+            raise CheckpointError(
+                error.message, hint=f"{anew}, without --resume, starts over"
+            ) from error
 
     def _finish(self) -> Outcome:
         position = self.position

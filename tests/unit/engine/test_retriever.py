@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.small_retrieval import small_policy, write_retrieval
 from tests.unit.engine.paired import NUM_FRAMES, NUM_TOLD, WIDTH, parts
 from vcap.engine.reporter import Silent
 from vcap.engine.retriever import Retriever, load_retriever
@@ -90,6 +91,14 @@ def test_a_store_of_another_encoder_is_refused_naming_both(
     (tmp_path / "store" / "store.json").write_text(json.dumps(header))
     with pytest.raises(FeatureError, match=r"features of other, .* those of tiny"):
         retriever.check(FeatureStore(tmp_path / "store"))
+
+
+def test_an_encoder_inside_of_a_model_is_named_with_its_folder(run: Path, tmp_path: Path) -> None:
+    model = write_retrieval(tmp_path / "model", small_policy(encoder="features"))
+    other = load_retriever(str(model), device="cpu")
+    with pytest.raises(FeatureError) as caught:
+        other.check(FeatureStore(run / "store"))
+    assert f"{model} wants those of {model / 'encoder'}: " in str(caught.value)
 
 
 def test_damaged_folders_are_told_by_what_is_wrong(run: Path, tmp_path: Path) -> None:

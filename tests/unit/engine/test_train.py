@@ -14,7 +14,7 @@ from vcap.engine.interrupt import StopRequest
 from vcap.engine.reporter import Silent
 from vcap.engine.schedule import TrainConfig
 from vcap.engine.train import TrainResult, describe, resolve, train_method
-from vcap.errors import AnnotationError, ConfigError, OutputError, UsageError
+from vcap.errors import AnnotationError, CheckpointError, ConfigError, OutputError, UsageError
 
 
 def config(folder: Path, **train: Any) -> TrainConfig:
@@ -88,6 +88,18 @@ def test_force_with_resume_goes_on_longer(tmp_path: Path) -> None:
     result, lines = run(tmp_path, config(tmp_path, steps=6), force=True, resume=True)
     assert result.step == 6
     assert any("going on from step 4 of 6" in line for line in lines)
+
+
+def test_going_on_with_a_model_of_other_sizes_is_refused_with_the_way_to_start_over(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, config(tmp_path))
+    other = config(tmp_path, steps=6).model_copy(update={"model": {**SIZES, "num_layers": 2}})
+    with pytest.raises(CheckpointError, match="does not fit the model of this run") as caught:
+        run(tmp_path, other, force=True, resume=True)
+    hint = str(caught.value.hint)
+    assert hint == f"vcap train lm -o {tmp_path / 'run'} --force, without --resume, starts over"
+    assert run(tmp_path, other, force=True)[0].step == 6
 
 
 def test_a_finished_run_that_goes_on_longer_is_unfinished_until_then(tmp_path: Path) -> None:
