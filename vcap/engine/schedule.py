@@ -123,6 +123,22 @@ def total_steps(settings: TrainSettings, batches_per_epoch: int) -> int:
     return max(1, batches // settings.accumulation)
 
 
+def rate_steps(settings: TrainSettings, total: int, num_examples: int | None, world: int) -> int:
+    """Steps that the learning rates are spread over: those of the run, but with `whole-cosine`.
+
+    That counts examples which fill no batch too, as published, and so ends a little above 0.
+
+    Args:
+        total: of `total_steps`.
+        num_examples: of an epoch, where the method tells.
+        world: processes that train together.
+    """
+    if settings.schedule != "whole-cosine" or settings.steps is not None or num_examples is None:
+        return total
+    a_step = world * settings.batch_size * settings.accumulation
+    return max(total, math.ceil((settings.epochs or 10) * num_examples / a_step))
+
+
 def warmup_steps(settings: TrainSettings, total: int) -> int:
     """Steps of warm-up, from a count or from a fraction of the run."""
     return int(settings.warmup * total if settings.warmup < 1 else settings.warmup)
@@ -133,16 +149,25 @@ def learning_rate_scale(settings: TrainSettings, step: int, total: int) -> float
 
     With a warm-up the very first step has rate 0, as in the original systems.
     """
+    if settings.schedule == "whole-cosine":
+        return _whole_cosine(settings, step, total)
     warmup = warmup_steps(settings, total)
     if step < warmup:
         return step / warmup
     if settings.schedule == "constant":
         return 1.0
     done = (step - warmup) / max(1, total - warmup)
-    if settings.schedule == "whole-cosine":
-        done = step / max(1, total)
     if settings.schedule == "linear":
         return max(0.0, 1.0 - done)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def _whole_cosine(settings: TrainSettings, step: int, total: int) -> float:
+    """As published: shares of the run are compared, so that no warm-up is cut to whole steps."""
+    done = step / max(1, total)
+    warmup = settings.warmup if settings.warmup < 1 else settings.warmup / max(1, total)
+    if done < warmup:
+        return done / warmup
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 

@@ -1,5 +1,7 @@
 """Learning rates and lengths of a training."""
 
+import math
+
 import pytest
 from pydantic import ValidationError
 
@@ -9,6 +11,7 @@ from vcap.engine.schedule import (
     TrainSettings,
     is_due,
     learning_rate_scale,
+    rate_steps,
     total_steps,
     warmup_steps,
 )
@@ -27,6 +30,28 @@ def test_cosine_is_one_after_the_warm_up_and_a_half_midway() -> None:
     found = scales(10, warmup=2, schedule="cosine")
     assert found[:3] == [0.0, 0.5, 1.0]
     assert found[6] == 0.5
+
+
+def test_whole_cosine_is_the_published_formula_whatever_the_length_of_the_run() -> None:
+    settings = TrainSettings(warmup=0.1, schedule="whole-cosine")
+    for total in (7, 15, 30, 47):
+        for step in range(total):
+            x = step / total
+            wanted = x / 0.1 if x < 0.1 else 0.5 * (1 + math.cos(math.pi * x))
+            assert learning_rate_scale(settings, step, total) == pytest.approx(wanted, abs=1e-12)
+    counted = TrainSettings(warmup=3, schedule="whole-cosine")
+    assert learning_rate_scale(counted, 1, 30) == pytest.approx(1 / 3)
+
+
+def test_whole_cosine_counts_examples_that_fill_no_batch() -> None:
+    settings = TrainSettings(epochs=30, batch_size=64, schedule="whole-cosine")
+    total = total_steps(settings, 100 // 64)
+    assert rate_steps(settings, total, 100, 1) == 47
+    assert rate_steps(settings, total, None, 1) == total == 30
+    for other in ({"schedule": "cosine"}, {"epochs": None, "steps": 30}):
+        assert rate_steps(settings.model_copy(update=other), 30, 100, 1) == 30
+    more = settings.model_copy(update={"accumulation": 2})
+    assert rate_steps(more, total_steps(more, 4), 600, 2) == 71
 
 
 def test_constant_stays_at_one() -> None:

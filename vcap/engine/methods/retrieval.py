@@ -177,10 +177,11 @@ class RetrievalMethod:
     @property
     def num_batches(self) -> int:
         """Whole batches of an epoch; a video, or each of its captions, comes once."""
-        return max(1, self._count // self.config.train.batch_size)
+        return max(1, self.num_examples // self.config.train.batch_size)
 
     @property
-    def _count(self) -> int:
+    def num_examples(self) -> int:
+        """What an epoch counts: videos, or pairs of a video and a caption."""
         pairs = self.train_pairs
         return len(pairs.texts) if self.options.captions == "indep-all" else len(pairs)
 
@@ -212,7 +213,7 @@ class RetrievalMethod:
     def _some(self, epoch: int, index: int) -> Indices:
         """Videos, or pairs, of a batch."""
         size = self.config.train.batch_size
-        order = permutation(self.config.train.seed, epoch, self._count)
+        order = permutation(self.config.train.seed, epoch, self.num_examples)
         return order[index * size : (index + 1) * size]
 
     def _expect_after(self, epoch: int, index: int) -> None:
