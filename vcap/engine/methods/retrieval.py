@@ -102,6 +102,11 @@ class RetrievalMethod:
         self.sampler = str(first.fingerprint["sampler"]) if first else config.sampler
         train = self._captioned(data.train)
         self.sizes = self._sizes(train)
+        if self.sizes.is_query_dependent:
+            run.reporter.warn(
+                "model.frame_aggregation: with qscore a video has no vector of its own; the model "
+                "is scored here, but neither vcap index nor vcap encode will take it"
+            )
         self.train_pairs = self._pairs(train)
         self.val_pairs = self._split("val", data.val)
         found = {name: self._split(name, rows) for name, rows in data.test.items()}

@@ -228,6 +228,8 @@ def departures(
         "norms, positions and the scale do not decay": not options.decay_all,
         f"{began} of {count} blocks of the header began as the encoder's text blocks, the others "
         "as random numbers": began < count,
+        "with qscore a video has no vector of its own: neither `vcap index` nor `vcap encode` "
+        "takes the model": sizes.is_query_dependent,
         "kept frames are in the order of time": sizes.in_time_order,
     }
     return [sentence for sentence, is_so in told.items() if is_so]

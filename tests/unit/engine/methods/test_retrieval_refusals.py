@@ -159,3 +159,14 @@ def test_a_split_without_a_video_that_decodes_is_named(sources: Path, tmp_path: 
     data = manifest(sources, tmp_path, v8={"path": str(tmp_path / "no.mp4")})
     with pytest.raises(VideoError, match="split val: none of 1 videos decodes"):
         method(sources, data=data, options={"policy": None})
+
+
+@pytest.mark.parametrize("name", ["qscore", "mlp"])
+def test_a_model_that_cannot_be_indexed_says_so_before_and_after_its_training(
+    sources: Path, tmp_path: Path, name: str
+) -> None:
+    asked = {"frame_aggregation": name}
+    ours = method(sources, model=asked, options={"towers": "none", "policy": None})
+    ours.export(tmp_path, {})
+    for told in (warnings(ours), (tmp_path / "README.md").read_text().replace("`vcap", "vcap")):
+        assert ("qscore" in told and "neither vcap index" in told) is (name == "qscore")
