@@ -102,11 +102,11 @@ def test_a_cosine_stays_one_and_no_text_counts_more_for_its_length(variant: dict
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_training_sees_the_frames_that_are_kept(variant: dict[str, Any]) -> None:
     model = build(1, **variant)
-    features, mask, texts = batch(1)
+    features, mask, _ = batch(1)
     relaxed = Relaxation(0.7, noise=torch.randn(mask.shape))
-    ours = model.embed(features, mask, texts, relaxation=relaxed)
-    rounded = ours.actions.round()
-    same(ours.actions, rounded)
+    _, chosen, _ = model.keep(features, mask, relaxation=relaxed)
+    rounded = chosen.kept().round()
+    same(chosen.kept(), rounded)
     assert rounded.sum(dim=1).tolist() == mask.sum(dim=1).clamp(max=3).tolist()
     assert not rounded[~mask].any(), "padding is never kept"
 

@@ -9,7 +9,7 @@ Shapes: B videos, N candidate frames, K kept, Q texts, L words, D width.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,7 +67,6 @@ class Embedded(NamedTuple):
         frames: [B, K, D] kept, of any length.
         mask: [B, K] bool, True where a frame is real.
         scores: [B, K] of the policy; zero without one.
-        actions: [B, N] one where a frame was kept.
     """
 
     texts: Tensor
@@ -76,7 +75,6 @@ class Embedded(NamedTuple):
     frames: Tensor
     mask: Tensor
     scores: Tensor
-    actions: Tensor
 
 
 class RetrievalModel(nn.Module):
@@ -232,8 +230,7 @@ class RetrievalModel(nn.Module):
         whole, words, word_mask = self.read(texts)
         if self.config.word_aggregation == "none":
             words = word_mask = None
-        actions = chosen.kept()  # [B, N]
-        return Embedded(whole, words, word_mask, kept, chosen.mask, scores, actions)
+        return Embedded(whole, words, word_mask, kept, chosen.mask, scores)
 
     def similarity(self, batch: Embedded) -> Tensor:
         """Scaled cosines of all texts with all videos of a batch [Q, B].
@@ -363,7 +360,7 @@ def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             own = policies.from_original({key: value})
             renamed |= {f"policy.{name}": part for name, part in own.items()}
         else:
-            renamed[_swap(key, _PARTS.items())] = value
+            renamed[policies.swap_start(key, _PARTS.items())] = value
     return renamed
 
 
@@ -380,12 +377,5 @@ def to_original(state: Mapping[str, Tensor], header: str = "meanP") -> dict[str,
         if key.startswith("policy."):
             renamed |= policies.to_original({key.removeprefix("policy."): value})
         else:
-            renamed[_swap(key, parts)] = value
+            renamed[policies.swap_start(key, parts)] = value
     return renamed
-
-
-def _swap(key: str, parts: Iterable[tuple[str, str]]) -> str:
-    for old, new in parts:
-        if key.startswith(old):
-            return new + key.removeprefix(old)
-    raise KeyError(key)

@@ -25,8 +25,8 @@ def parts() -> tuple[nn.ModuleDict, Tensor, Tensor]:
 def gradients(model: nn.ModuleDict, frames: Tensor, texts: Tensor) -> dict[str, Tensor]:
     """Of the loss on the batches of all processes, which each has a part of."""
     mask = torch.ones(frames.shape[:2], dtype=torch.bool)
-    scores, actions = torch.zeros(frames.shape[:2]), torch.ones(frames.shape[:2])
-    own = Embedded(model["text"](texts), None, None, model["video"](frames), mask, scores, actions)
+    scores = torch.zeros(frames.shape[:2])
+    own = Embedded(model["text"](texts), None, None, model["video"](frames), mask, scores)
     found, ids = gather_batch(own, [torch.arange(len(texts))])
     assert found.mask.dtype == torch.bool
     assert len(ids[0]) == len(found.texts) == 2 * SIZE
