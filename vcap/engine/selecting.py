@@ -212,8 +212,7 @@ class Chooser:
             found: Any = torch.cat([*self._encoded(np.concatenate(small))])  # [sum of T, W]
             numbers = []
             for rows in found.split([len(one) for one in small]):
-                seen = self._policy.sequence(rows[None])  # [1, T, W]
-                scores = self._policy.head(seen).squeeze(-1)  # [1, T]
+                scores = self._policy.score_encoded(rows[None])  # [1, T]
                 best = keep_best(scores, self._num_kept).indices[0]  # [K]
                 numbers.append(best.sort().values.cpu().numpy())
         return numbers

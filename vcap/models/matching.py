@@ -8,7 +8,7 @@ Shapes: V videos, K kept frames, N candidate frames, Q texts, L words, D width.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -18,9 +18,6 @@ from vcap.models.aggregation import HeaderName, masked_softmax, mean_vector, wei
 
 AggregationName = Literal["mean", "mlp", "transformer", "qscore"]
 WordAggregationName = Literal["none", "mlp", "transformer"]
-HEADERS = ("meanP", "seqTransf", "transformer", "seqLSTM")
-AGGREGATIONS = ("mean", "mlp", "transformer", "qscore")
-WORD_AGGREGATIONS = ("none", "mlp", "transformer")
 
 
 @dataclass(frozen=True)
@@ -58,9 +55,9 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built, or what the original ignores, naming the field."""
-        _choice("header", self.header, HEADERS)
-        _choice("frame_aggregation", self.frame_aggregation, AGGREGATIONS)
-        _choice("word_aggregation", self.word_aggregation, WORD_AGGREGATIONS)
+        _choice("header", self.header, HeaderName)
+        _choice("frame_aggregation", self.frame_aggregation, AggregationName)
+        _choice("word_aggregation", self.word_aggregation, WordAggregationName)
         if min(self.feature_width, self.num_kept, self.num_positions) < 1 or self.num_heads < 0:
             raise ValueError("feature_width, num_kept, num_positions: want at least 1")
         if self.num_kept > self.num_frames:
@@ -101,9 +98,9 @@ class RetrievalConfig:
         return self.frame_aggregation == "qscore"
 
 
-def _choice(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{field}: want {', '.join(known)}, got {value}")
+def _choice(field: str, value: str, known: Any) -> None:
+    if value not in get_args(known):
+        raise ValueError(f"{field}: want {', '.join(get_args(known))}, got {value}")
 
 
 class Matcher(nn.Module):

@@ -9,13 +9,14 @@ Shapes: B videos, N frames, D width of an encoded frame, W hidden width.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
+from vcap.models.aggregation import start_small
 from vcap.models.layers import ClipLayer
 
 EncoderName = Literal["features", "raw", "mobilenet_v3_large", "mobilenet_v2"]
@@ -105,7 +106,7 @@ class Policy(nn.Module):
             both = config.sequence == "bilstm"
             self.rnn = nn.LSTM(width, hidden, batch_first=True, bidirectional=both)
         self.head = _head(width if config.sequence == "none" else hidden, config)
-        self.apply(_start)
+        self.apply(start_small)
         self.cnn = cnn
         if cnn is not None and config.freeze_cnn:
             cnn.requires_grad_(False)
@@ -148,6 +149,11 @@ class Policy(nn.Module):
         out: Tensor = self.layer(x, mask)  # [B, N, W]
         return out
 
+    def score_encoded(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x [B, N, D], what `encode` gives -> scores [B, N]."""
+        scores: Tensor = self.head(self.sequence(x, mask))  # [B, N, 1]
+        return scores.squeeze(-1)  # [B, N]
+
     def forward(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """frames [B, N, ...], mask [B, N] -> scores [B, N], zero on frames that are not real.
 
@@ -160,9 +166,7 @@ class Policy(nn.Module):
             raise ValueError(f"the policy wants frames of {wanted} numbers, got {got}")
         if frames.shape[1] > limit:
             raise ValueError(f"the policy has places for {limit} frames, got {frames.shape[1]}")
-        scores: Tensor = self.head(self.sequence(self.encode(frames, mask), mask)).squeeze(
-            -1
-        )  # [B, N]
+        scores = self.score_encoded(self.encode(frames, mask), mask)  # [B, N]
         return scores if mask is None else scores.masked_fill(~mask, 0.0)  # [B, N]
 
 
@@ -171,14 +175,6 @@ def _head(width: int, config: PolicyConfig) -> nn.Sequential:
         return nn.Sequential(nn.Linear(width, 1))
     inner = nn.Linear(width, config.head_width)
     return nn.Sequential(inner, nn.ReLU(), nn.Linear(config.head_width, 1))
-
-
-def _start(module: nn.Module) -> None:
-    """Small weights without offsets, as the original starts from."""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)
 
 
 def _average_directions(rnn: nn.LSTM, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -219,17 +215,23 @@ def from_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         KeyError: a key that belongs to no part of a policy.
     """
-    return {_swap(key.removeprefix("sampler."), _PARTS): value for key, value in state.items()}
+    parts = _PARTS.items()
+    return {swap_start(key.removeprefix("sampler."), parts): own for key, own in state.items()}
 
 
 def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename our policy to the original's, `sampler.` before every name."""
-    parts = {ours: theirs for theirs, ours in _PARTS.items()}
-    return {f"sampler.{_swap(key, parts)}": value for key, value in state.items()}
+    parts = [(ours, theirs) for theirs, ours in _PARTS.items()]
+    return {f"sampler.{swap_start(key, parts)}": value for key, value in state.items()}
 
 
-def _swap(key: str, parts: Mapping[str, str]) -> str:
-    for old, new in parts.items():
+def swap_start(key: str, parts: Iterable[tuple[str, str]]) -> str:
+    """The key with the first of the starts that it has swapped, of pairs of old and new ones.
+
+    Raises:
+        KeyError: it has none of them.
+    """
+    for old, new in parts:
         if key.startswith(old):
             return new + key.removeprefix(old)
     raise KeyError(key)
