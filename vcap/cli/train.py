@@ -122,11 +122,9 @@ def command(
         method, config=config, overrides=settings or (), flags=flags, need_data=not flops
     )
     if output is None or flops:
-        echo_costs(resolved, as_json)
-        return
+        return echo_costs(resolved, as_json)
     if dry_run:
-        echo_plan(describe(resolved, output), as_json)
-        return
+        return echo_plan(describe(resolved, output), as_json)
     reporter = make_reporter(quiet, verbose)
     result = train_method(resolved, output, reporter=reporter, resume=resume, force=force)
     if is_helper():  # the first of several processes tells how it went

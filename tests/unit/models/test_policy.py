@@ -63,6 +63,13 @@ def test_padded_frames_change_no_score_and_have_none(sequence: str) -> None:
     assert scores[~mask].eq(0).all()
 
 
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_frames_may_be_encoded_apart_from_their_scoring(sequence: str) -> None:
+    model, frames = policy(encoder="raw", raw_side=4, sequence=sequence), torch.rand(1, 5, 1, 4, 4)
+    apart = torch.cat([model.encode(frames[:, :2]), model.encode(frames[:, 2:])], dim=1)
+    torch.testing.assert_close(model.score_encoded(apart), model(frames))
+
+
 @pytest.mark.parametrize("sequence", ["lstm", "bilstm"])
 def test_a_recurrent_policy_reads_on_over_gaps(sequence: str) -> None:
     model = policy(sequence=sequence).eval()
