@@ -159,9 +159,11 @@ def read_index_name(given: str, stdin: Iterable[str], words: Sequence[str] = ())
     """The folder of an index; `-` takes it from what `vcap index` prints, with --json or without.
 
     Raises:
-        UsageError: the queries are to come from stdin too.
+        UsageError: no folder is named, or the queries are to come from stdin too.
         InputError: stdin names none.
     """
+    if not given:
+        raise UsageError("--index names no folder", hint="vcap index STORE -o INDEX")
     if given != STDIN:
         return Path(given)
     if STDIN in words:

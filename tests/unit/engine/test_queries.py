@@ -120,6 +120,11 @@ def test_a_pipe_that_names_no_index_is_told(lines: list[str]) -> None:
         read_index_name("-", lines)
 
 
+def test_no_name_is_not_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="--index names no folder"):
+        read_index_name("", [])
+
+
 def test_queries_and_index_cannot_both_be_on_stdin() -> None:
     with pytest.raises(UsageError, match="cannot both come from stdin"):
         read_index_name("-", ["x\n"], ["a", "-"])
